@@ -63,8 +63,8 @@
 //!   never calls [`shutdown()`] or [`worker()`], SIGTERM has its default effect and ends the worker
 //!   at once.
 //! - A stop does not wait for `WebSockets` and other upgraded connections. It cuts them, without a
-//!   close frame, as soon as the worker has no other request. To close them properly, keep track of
-//!   them and await them after `axum::serve` and before `main` returns.
+//!   close frame, as soon as the worker has no other request. To close them properly, send a close
+//!   frame when [`closing()`] resolves, and await [`streams_ended()`] before `main` returns.
 //! - A stop ends a blocking read only on the [`net::Stream`] of [`net::Listener::blocking_accept`].
 //!   It does not end one on a stream of a std listener, or after [`net::Stream::into_inner`].
 //! - When a worker closes its listener in a stop, the master's copy stays open until all workers
@@ -265,6 +265,8 @@
 //!   `tokio`.
 //! - `tonic`: that stream as an argument of `serve_with_incoming_shutdown` of tonic's server.
 //!   Includes `stream`.
+//! - `http`: `http::DrainLayer`, a layer of `tower`. In a drain, HTTP/1 responses announce that
+//!   their connection closes, so that clients of kept connections lose no request.
 //! - `tls`: see [TLS](#tls). Includes `tokio`.
 //! - `tracing`, `log`: the master's log lines as events of `tracing` or records of `log`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -304,6 +306,9 @@ mod error;
 mod explore;
 #[cfg(unix)]
 mod hook;
+#[cfg(all(unix, feature = "http"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 #[cfg(unix)]
 mod listen;
 #[cfg(unix)]
@@ -364,8 +369,8 @@ pub use run::{Outcome, is_child, report};
 pub use spawn::ChildCommand;
 #[cfg(unix)]
 pub use worker::{
-    ArgumentInfo, FromWorker, FromWorkerError, Needs, Ready, Shutdown, Worker, notify_ready,
-    shutdown, worker,
+    ArgumentInfo, Closing, FromWorker, FromWorkerError, Needs, Ready, Shutdown, StreamsEnded,
+    Worker, closing, notify_ready, shutdown, streams_ended, worker,
 };
 
 /// Items that the attribute expands to. Not a public API, and not stable.

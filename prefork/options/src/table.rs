@@ -296,6 +296,24 @@ macro_rules! options {
                     example: 1
                 }
 
+                /// Sets how long kept HTTP connections stay open after a worker was asked to stop.
+                ///
+                /// It applies only if the server uses `prefork::http::DrainLayer` (feature `http`),
+                /// whose responses then contain `Connection: close`. So a request that is already
+                /// on its way is answered, and the client opens the next connection elsewhere.
+                /// `shutdown()` resolves after this time, or as soon as no connection is open. The
+                /// time begins with the drain of the worker, and is at most half of the
+                /// `shutdown_grace_period`. With `"0s"`, `shutdown()` does not wait for kept
+                /// connections.
+                keepalive_grace: ::std::time::Duration {
+                    env: "PREFORK_KEEPALIVE_GRACE",
+                    getter: get_keepalive_grace -> ::std::time::Duration,
+                    default: value "`\"1s\"`",
+                    unit: "h, m, s, ms",
+                    since: "0.1.0",
+                    example: "3s"
+                }
+
                 /// Sets how many workers a rollout replaces at the same time.
                 ///
                 /// A rollout (SIGHUP, `Handle::reload`) starts a successor for each worker. This is

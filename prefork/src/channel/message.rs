@@ -93,16 +93,7 @@ impl fmt::Display for MainEnd {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FromMaster {
     /// The first frame, which is in the channel before the child runs.
-    Welcome {
-        /// The time in which the child may drain if its master dies.
-        grace: Duration,
-        /// The number of threads of the async runtime. The frame omits it if it is 1.
-        threads: NonZeroUsize,
-        /// Whether the child accepts no connection before `Serve`. The frame omits it if not.
-        is_gated: bool,
-        /// Whether it is a standby: `Serve` names its slot. The frame omits it if not.
-        is_standby: bool,
-    },
+    Welcome(Welcome),
     /// Opens the gate of a successor or standby: from now on it accepts connections.
     Serve {
         /// The slot of a standby. `None` for a successor: it has its slot.
@@ -113,6 +104,72 @@ pub(crate) enum FromMaster {
         /// The time until the child is killed.
         budget: Duration,
     },
+}
+
+/// What a child learns from its master before it begins. The frame omits each default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Welcome {
+    /// The time in which the child may drain if its master dies. The frame always contains it.
+    pub(crate) grace: Duration,
+    /// How long kept connections may stay open in a drain.
+    pub(crate) keepalive_grace: Duration,
+    /// The number of threads of the async runtime.
+    pub(crate) threads: NonZeroUsize,
+    /// Whether the child accepts no connection before `Serve`.
+    pub(crate) is_gated: bool,
+    /// Whether it is a standby: `Serve` names its slot.
+    pub(crate) is_standby: bool,
+}
+
+impl Welcome {
+    /// The values that the frame omits.
+    pub(crate) fn new(grace: Duration) -> Self {
+        Self {
+            grace,
+            keepalive_grace: Duration::from_secs(1),
+            threads: NonZeroUsize::MIN,
+            is_gated: false,
+            is_standby: false,
+        }
+    }
+
+    fn encode(&self) -> String {
+        let default = Self::new(self.grace);
+        let pair = |is_needed: bool, key: &str, value: &dyn fmt::Display| {
+            is_needed.then(|| format!(" {key}={value}"))
+        };
+        let (threads, keepalive) = (self.threads, self.keepalive_grace);
+        let pairs = [
+            pair(true, "grace_ms", &self.grace.as_millis()),
+            pair(threads != default.threads, "threads", &threads),
+            pair(self.is_gated, "gate", &"closed"),
+            pair(self.is_standby, "standby", &"yes"),
+            pair(
+                keepalive != default.keepalive_grace,
+                "keepalive_ms",
+                &keepalive.as_millis(),
+            ),
+        ];
+        let pairs: String = pairs.into_iter().flatten().collect();
+        format!("welcome{pairs}")
+    }
+
+    fn decode(pairs: &str) -> Option<Self> {
+        let default = Self::new(milliseconds(pairs, "grace_ms")?);
+        Some(Self {
+            keepalive_grace: match value(pairs, "keepalive_ms") {
+                Some(_) => milliseconds(pairs, "keepalive_ms")?,
+                None => default.keepalive_grace,
+            },
+            threads: match value(pairs, "threads") {
+                Some(number) => number.parse().ok()?,
+                None => default.threads,
+            },
+            is_gated: value(pairs, "gate") == Some("closed"),
+            is_standby: value(pairs, "standby") == Some("yes"),
+            ..default
+        })
+    }
 }
 
 /// The longest text of a panic or an error that is sent, in bytes.
@@ -201,21 +258,7 @@ impl FromChild {
 impl FromMaster {
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Welcome {
-                grace,
-                threads,
-                is_gated,
-                is_standby,
-            } => {
-                let threads = match threads.get() {
-                    1 => String::new(),
-                    more => format!(" threads={more}"),
-                };
-                let gate = if *is_gated { " gate=closed" } else { "" };
-                let standby = if *is_standby { " standby=yes" } else { "" };
-                let grace = grace.as_millis();
-                format!("welcome grace_ms={grace}{threads}{gate}{standby}")
-            }
+            Self::Welcome(welcome) => welcome.encode(),
             Self::Serve { slot: None } => "serve".to_owned(),
             Self::Serve { slot: Some(slot) } => format!("serve slot={slot}"),
             Self::Drain { budget } => format!("drain budget_ms={}", budget.as_millis()),
@@ -228,15 +271,7 @@ impl FromMaster {
         let text = String::from_utf8_lossy(frame);
         let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
         Some(match verb {
-            "welcome" => Self::Welcome {
-                grace: milliseconds(rest, "grace_ms")?,
-                threads: match value(rest, "threads") {
-                    Some(number) => number.parse().ok()?,
-                    None => NonZeroUsize::MIN,
-                },
-                is_gated: value(rest, "gate") == Some("closed"),
-                is_standby: value(rest, "standby") == Some("yes"),
-            },
+            "welcome" => Self::Welcome(Welcome::decode(rest)?),
             "serve" => Self::Serve {
                 slot: value(rest, "slot").and_then(|slot| slot.parse().ok()),
             },
@@ -269,9 +304,9 @@ fn names(list: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// An old master starts new programs: these bytes do not change within a protocol.
+    /// An old master starts new programs: these bytes do not change within protocol 1.
     #[test]
-    fn the_bytes_of_protocol_1_are_pinned() {
+    fn the_bytes_of_the_frames_of_a_worker_are_pinned() {
         assert_eq!(crate::channel::PROTOCOL, 1);
         let hello = FromChild::Hello {
             protocol: 1,
@@ -340,19 +375,26 @@ mod tests {
             assert_eq!(message.encode(), bytes.as_bytes());
             assert_eq!(FromChild::decode(bytes.as_bytes()), Some(message));
         }
+    }
+
+    #[test]
+    fn the_bytes_of_the_frames_of_a_master_are_pinned() {
         let budget = Duration::from_millis(1500);
-        let welcome = |threads, is_gated| FromMaster::Welcome {
-            grace: budget,
-            threads: NonZeroUsize::new(threads).expect("not zero"),
-            is_gated,
-            is_standby: false,
+        let welcome = |threads, is_gated| {
+            let threads = NonZeroUsize::new(threads).expect("not zero");
+            let default = Welcome::new(budget);
+            FromMaster::Welcome(Welcome {
+                threads,
+                is_gated,
+                ..default
+            })
         };
-        let standby = FromMaster::Welcome {
-            grace: budget,
-            threads: NonZeroUsize::MIN,
+        let standby = FromMaster::Welcome(Welcome {
             is_gated: true,
             is_standby: true,
-        };
+            keepalive_grace: Duration::ZERO,
+            ..Welcome::new(budget)
+        });
         let from_master: [(FromMaster, &str); 8] = [
             (welcome(1, false), "welcome grace_ms=1500"),
             (welcome(4, false), "welcome grace_ms=1500 threads=4"),
@@ -361,7 +403,10 @@ mod tests {
                 welcome(4, true),
                 "welcome grace_ms=1500 threads=4 gate=closed",
             ),
-            (standby, "welcome grace_ms=1500 gate=closed standby=yes"),
+            (
+                standby,
+                "welcome grace_ms=1500 gate=closed standby=yes keepalive_ms=0",
+            ),
             (FromMaster::Serve { slot: None }, "serve"),
             (FromMaster::Serve { slot: Some(2) }, "serve slot=2"),
             (FromMaster::Drain { budget }, "drain budget_ms=1500"),
@@ -384,10 +429,10 @@ mod tests {
         let welcome = FromMaster::decode(b"welcome grace_ms=1500 gate=ajar color=red");
         assert!(matches!(
             welcome,
-            Some(FromMaster::Welcome {
+            Some(FromMaster::Welcome(Welcome {
                 is_gated: false,
                 ..
-            })
+            }))
         ));
         let serve = FromMaster::decode(b"serve color=red");
         assert_eq!(serve, Some(FromMaster::Serve { slot: None }));

@@ -12,7 +12,7 @@ use super::exit_history::LastExit;
 use super::notice::{EndedBy, WorkerRole};
 use super::poller::EventSource;
 use super::{Master, Notice};
-use crate::channel::{Channel, ChildRole, FromMaster, MainEnd, ROLE_VARIABLE};
+use crate::channel::{Channel, ChildRole, FromMaster, MainEnd, ROLE_VARIABLE, Welcome};
 use crate::error::Error;
 use crate::listen::{VARIABLES, listen_env};
 use crate::spawn::{SpawnError, SpawnRequest};
@@ -127,12 +127,13 @@ impl Master {
     ) -> Result<Readiness, SpawnError> {
         let (is_standby, slot) = (slot.is_standby(), self.slot_number(slot));
         let (master_end, child_end) = Channel::pair().map_err(spawn_error("socketpair"))?;
-        let welcome = FromMaster::Welcome {
+        let welcome = FromMaster::Welcome(Welcome {
             grace: self.limits.shutdown_grace_period,
+            keepalive_grace: self.keepalive_grace,
             threads: self.threads,
             is_gated: gate == Gate::Closed,
             is_standby,
-        };
+        });
         master_end
             .send(&welcome.encode())
             .map_err(spawn_error("send"))?;

@@ -73,6 +73,7 @@ pub(crate) struct Master {
     threshold_variable: String,
     /// The number of threads of each runtime in a worker.
     pub(super) threads: NonZeroUsize,
+    pub(super) keepalive_grace: Duration,
     /// The error that ended the master, if the supervisor does not know it.
     pub(super) failure: Option<Error>,
 }
@@ -125,6 +126,7 @@ impl Master {
             first_standby: parts.config.workers,
             threshold_variable: parts.config.env_prefix.variable("recover_threshold"),
             threads: parts.config.runtime_threads,
+            keepalive_grace: parts.config.keepalive_grace,
             failure: None,
         }
     }

@@ -1,8 +1,8 @@
 //! State that all listeners and streams of one process share.
 //!
-//! Knows whether the gate is open, whether a drain has begun, how many listeners are open, and which
-//! accepted connections are unread. Does not know when the gate opens and when the drain is over:
-//! the worker decides that, the latter from [`DrainProgress`].
+//! Knows whether the gate is open, whether a drain has begun, how many listeners and accepted
+//! streams are open, and which accepted connections are unread. Does not know when the gate opens
+//! and when the drain is over: the worker decides that, the latter from [`DrainProgress`].
 
 use std::collections::HashMap;
 use std::io;
@@ -44,6 +44,8 @@ pub(crate) struct ConnTracker {
 struct TrackerState {
     drain: Option<DrainPolicy>,
     listeners: usize,
+    /// The number of accepted streams that have not been dropped.
+    streams: usize,
     unread: HashMap<RawFd, UnreadConn>,
 }
 
@@ -76,6 +78,8 @@ pub(crate) struct DrainPolicy {
 pub(crate) struct DrainProgress {
     /// The number of listeners that have not ended.
     pub(crate) listeners: usize,
+    /// The number of accepted streams that have not been dropped.
+    pub(crate) streams: usize,
     /// The number of accepted connections that are unread.
     pub(crate) unread: usize,
     /// The latest handshake write or partial read of an unread connection.
@@ -227,7 +231,9 @@ impl ConnTracker {
     }
 
     pub(super) fn stream_accepted(&self, fd: RawFd) {
-        self.state().unread.insert(fd, UnreadConn::default());
+        let mut state = self.state();
+        state.streams += 1;
+        state.unread.insert(fd, UnreadConn::default());
     }
 
     /// Call it before the descriptor is closed: afterwards its number may be reused.
@@ -241,10 +247,22 @@ impl ConnTracker {
         }
     }
 
+    pub(super) fn stream_ended(&self) {
+        let mut state = self.state();
+        state.streams -= 1;
+        // A drain only waits for the last one.
+        let is_awaited = state.drain.is_some() && state.streams == 0;
+        drop(state);
+        if is_awaited {
+            (self.on_change)();
+        }
+    }
+
     pub(crate) fn progress(&self) -> DrainProgress {
         let state = self.state();
         DrainProgress {
             listeners: state.listeners,
+            streams: state.streams,
             unread: state.unread.len(),
             last_activity: state
                 .unread

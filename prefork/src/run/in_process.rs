@@ -13,7 +13,7 @@ use crate::config::{Config, Environment, resolve, usable_cpus};
 use crate::error::Error;
 use crate::listen::{BindOptions, InheritedListener, bind_all};
 use crate::tls::local_tls;
-use crate::worker::InProcessWorker;
+use crate::worker::{DrainTimes, InProcessWorker};
 
 /// The address if the options name none.
 const DEFAULT_LISTEN: &str = "tls://:0";
@@ -38,7 +38,11 @@ pub fn in_process_worker(mut prefork: Prefork) -> Result<InProcessWorker, Error>
     let config = on_loopback(resolved.config);
     let bound = bind_all(&config.listen, BindOptions::of(&config))?;
     let listeners = bound.into_iter().map(InheritedListener::from).collect();
-    InProcessWorker::of(listeners, config.shutdown_grace_period, tls)
+    let times = DrainTimes {
+        grace: config.shutdown_grace_period,
+        keepalive_grace: config.keepalive_grace,
+    };
+    InProcessWorker::of(listeners, times, tls)
 }
 
 /// Moves all listeners to free ports of 127.0.0.1, so that tests do not collide.

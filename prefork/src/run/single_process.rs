@@ -17,7 +17,7 @@ use crate::stop_signals::SINGLE_STOP_SIGNALS;
 use crate::sys::process::is_init;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver, is_ignored};
 use crate::tls::local_tls;
-use crate::worker::{self, BodySpec, Context, SingleEvent, SingleObserver};
+use crate::worker::{self, BodySpec, Context, DrainTimes, SingleEvent, SingleObserver};
 
 /// The signals that PID 1 receives before its context exists.
 ///
@@ -92,9 +92,13 @@ fn start(
     set_blocking_modes(&mut bound, &declared.blocking)
         .map_err(cannot("set the blocking mode of a socket (fcntl)"))?;
     let listeners: Vec<ListenerInfo> = bound.iter().map(|bound| bound.info.clone()).collect();
-    let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
+    let times = DrainTimes {
+        grace: config.shutdown_grace_period,
+        keepalive_grace: config.keepalive_grace,
+    };
+    let threads = config.runtime_threads;
     let observer = observer(Arc::clone(log), listeners.clone());
-    let context = worker::start_single(bound, grace, threads, tls, declared, observer)?;
+    let context = worker::start_single(bound, times, threads, tls, declared, observer)?;
     // The context has not seen the signals that arrived before it handled them.
     if let Some(received) = early.and_then(|signals| signals.take(&SINGLE_STOP_SIGNALS)) {
         return Ok(Start::Stopped(received, StartStep::Main));

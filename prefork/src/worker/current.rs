@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::context::Context;
-use super::shutdown::{Shutdown, ShutdownProgress};
+use super::shutdown::{Closing, Shutdown, ShutdownProgress, StreamsEnded};
 use super::worker::Worker;
 use crate::error::Error;
 
@@ -85,7 +85,8 @@ pub fn notify_ready() {
 /// only listeners of std or tokio, it resolves as soon as the worker is asked to stop.
 ///
 /// It does not wait for upgraded connections (`WebSockets`). `axum::serve` does not wait for them
-/// either, so they are cut when `main` returns.
+/// either, so they are cut when `main` returns, unless `main` awaits
+/// [`streams_ended`](crate::streams_ended()).
 ///
 /// A thread that waits in a read cannot poll this future. On a [`Stream`](crate::net::Stream) of a
 /// blocking `Listener`, such a read returns 0 after the client was silent for 250 ms.
@@ -113,19 +114,73 @@ pub fn notify_ready() {
 /// }
 /// ```
 pub fn shutdown() -> Shutdown {
-    match current() {
-        Some(context) => {
-            context.handle_sigterm();
-            Shutdown::new(&context.shutdown)
-        }
-        None => early(),
-    }
+    Shutdown::new(&progress())
+}
+
+/// Returns a future that resolves when this worker begins to drain.
+///
+/// A worker drains because it was asked to stop or because a rollout replaces it. From then on it
+/// accepts only connections that already wait in the queue, and
+/// [`shutdown`](crate::shutdown()) resolves later: between the two, an HTTP server still answers
+/// requests on kept connections. Use this future for connections that have to be ended by the
+/// application, such as `WebSockets`, streams of events and long polls.
+///
+/// The future works with any executor, and has a method that blocks a thread until it resolves. A
+/// call handles SIGTERM as a call of [`shutdown`](crate::shutdown()) does.
+///
+/// # Process
+/// In a worker and in single-process mode, on any thread, and in `init`. In a master, and in a
+/// process that does not call `run`, the future never resolves.
+///
+/// # Examples
+/// ```no_run
+/// # async fn next_event() -> Option<String> { None }
+/// // A long poll: it has no event if the server stops.
+/// async fn poll() -> Option<String> {
+///     tokio::select! {
+///         event = next_event() => event,
+///         () = prefork::closing() => None,
+///     }
+/// }
+/// ```
+pub fn closing() -> Closing {
+    Closing::new(&progress())
+}
+
+/// Returns a future that resolves when this worker has drained and has no connection left.
+///
+/// It resolves when [`shutdown`](crate::shutdown()) has resolved and every stream that the
+/// listeners of this worker returned was dropped. A server with upgraded connections (`WebSockets`)
+/// awaits it before `main` returns. At the end of `shutdown_grace_period` the master kills the
+/// worker, whether the future has resolved or not.
+///
+/// Streams of [`Listener`](crate::net::Listener) and `TlsListener` count, from the accept on and
+/// also in a TLS handshake. These do not: connections that a listener of std or tokio accepted,
+/// streams after [`into_inner`](crate::net::Stream::into_inner), and those of a `Listener` that was
+/// made from a listener of std.
+///
+/// # Process
+/// In a worker and in single-process mode, on any thread, and in `init`. In a master, and in a
+/// process that does not call `run`, the future never resolves.
+pub fn streams_ended() -> StreamsEnded {
+    StreamsEnded::new(&progress())
+}
+
+/// The drain of this worker. Before this process is a worker, that of the future worker.
+///
+/// From now on SIGTERM begins the drain.
+pub(crate) fn progress() -> Arc<ShutdownProgress> {
+    let Some(context) = current() else {
+        return early();
+    };
+    context.handle_sigterm();
+    Arc::clone(&context.shutdown)
 }
 
 /// The state of this process. It also serves calls before the process is a worker.
 static OWN: LazyLock<Arc<ShutdownProgress>> = LazyLock::new(Arc::default);
 
-/// Whether `shutdown` was called before this process was a worker.
+/// Whether `progress` was called before this process was a worker.
 static HAS_ASKED: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn own() -> &'static Arc<ShutdownProgress> {
@@ -140,10 +195,10 @@ pub(super) fn has_asked() -> bool {
 }
 
 /// A call in `init`, or on a thread that `init` started.
-fn early() -> Shutdown {
+fn early() -> Arc<ShutdownProgress> {
     HAS_ASKED.fetch_or(true, Ordering::AcqRel);
     if let Some(context) = current() {
         context.handle_sigterm();
     }
-    Shutdown::new(own())
+    Arc::clone(own())
 }

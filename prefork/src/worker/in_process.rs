@@ -13,10 +13,10 @@ use socket2::SockRef;
 
 use super::context::{BodySpec, Context};
 use super::current;
-use super::lifecycle::Host;
+use super::lifecycle::{DrainTimes, Host};
 use super::start::{WorkerParts, build, cannot};
 use super::worker::Worker;
-use crate::channel::{Channel, FromChild, FromMaster, ReceivedFrame};
+use crate::channel::{Channel, FromChild, FromMaster, ReceivedFrame, Welcome};
 use crate::error::Error;
 use crate::listen::{InheritedListener, ListenAddr, ListenerInfo};
 use crate::tls::WorkerTls;
@@ -61,7 +61,7 @@ impl InProcessWorker {
         let listeners: io::Result<_> = listeners.into_iter().map(plain).collect();
         Self::of(
             listeners.map_err(cannot(STARTING))?,
-            grace,
+            Welcome::new(grace).into(),
             WorkerTls::from_master(None),
         )
     }
@@ -72,15 +72,15 @@ impl InProcessWorker {
     /// No descriptors are left.
     pub(crate) fn of(
         listeners: Vec<InheritedListener>,
-        grace: Duration,
+        times: DrainTimes,
         tls: WorkerTls,
     ) -> Result<Self, Error> {
-        Self::with_gate(listeners, grace, tls, false, false)
+        Self::with_gate(listeners, times, tls, false, false)
     }
 
     fn with_gate(
         listeners: Vec<InheritedListener>,
-        grace: Duration,
+        times: DrainTimes,
         tls: WorkerTls,
         is_gated: bool,
         is_standby: bool,
@@ -101,7 +101,7 @@ impl InProcessWorker {
             slot: 0,
             listeners,
             master: Some(Arc::new(child)),
-            grace,
+            times,
             threads: NonZeroUsize::MIN,
             tls,
             own_signals: &[],
@@ -176,6 +176,10 @@ mod tests {
     use crate::channel::MainEnd;
 
     const GRACE: Duration = Duration::from_secs(30);
+    const TIMES: DrainTimes = DrainTimes {
+        grace: GRACE,
+        keepalive_grace: Duration::from_secs(1),
+    };
 
     fn in_process_worker() -> (InProcessWorker, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -383,7 +387,7 @@ mod tests {
         let fd = listener.into();
         let listeners = vec![InheritedListener { info, fd }];
         let tls = WorkerTls::from_master(None);
-        let worker = InProcessWorker::with_gate(listeners, GRACE, tls, true, is_standby);
+        let worker = InProcessWorker::with_gate(listeners, TIMES, tls, true, is_standby);
         (worker.expect("descriptors"), copy)
     }
 
@@ -573,7 +577,7 @@ mod tests {
         let fd = listener.into();
         let inherited = InheritedListener { info, fd };
         let tls = WorkerTls::from_master(None);
-        let test_worker = InProcessWorker::of(vec![inherited], GRACE, tls).expect("descriptors");
+        let test_worker = InProcessWorker::of(vec![inherited], TIMES, tls).expect("descriptors");
         test_worker.run(|worker| {
             let taken = [
                 worker.listener("https").map(drop),

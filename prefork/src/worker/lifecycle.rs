@@ -15,13 +15,21 @@ use std::time::{Duration, Instant};
 use drain::DrainDecision;
 pub(super) use drain::{Connections, Drain};
 
+/// How long a worker may drain, as its master or the configuration says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DrainTimes {
+    /// The budget of a drain that the master does not request.
+    pub(crate) grace: Duration,
+    /// How long kept connections may stay open.
+    pub(crate) keepalive_grace: Duration,
+}
+
 /// The life of a worker, or of the process of single-process mode.
 #[derive(Debug, Clone)]
 pub(super) struct Lifecycle {
     host: Host,
     master: Master,
-    /// The grace period of the master, for drains that the master does not request.
-    grace: Duration,
+    times: DrainTimes,
     stage: Stage,
     /// The deadline of the drain in the last action that had one.
     shown_deadline: Option<Instant>,
@@ -171,7 +179,7 @@ impl Lifecycle {
     /// It matters if another process sent SIGTERM to this worker, which the master does not know.
     const MASTER_KILL_MARGIN: Duration = Duration::from_millis(500);
 
-    pub(super) fn new(host: Host, has_master: bool, grace: Duration) -> Self {
+    pub(super) fn new(host: Host, has_master: bool, times: DrainTimes) -> Self {
         Self {
             host,
             master: if has_master {
@@ -179,7 +187,7 @@ impl Lifecycle {
             } else {
                 Master::None
             },
-            grace,
+            times,
             stage: Stage::Serving,
             shown_deadline: None,
             has_failed: false,
@@ -206,7 +214,7 @@ impl Lifecycle {
                 | Stage::Resolved(_) => {}
             },
             Event::DrainRequested { budget } => self.drain(budget, Backlog::Serve, now),
-            Event::Terminated => self.drain(self.grace, Backlog::Serve, now),
+            Event::Terminated => self.drain(self.times.grace, Backlog::Serve, now),
             Event::Interrupted => self.is_interrupted = true,
             Event::MasterDied { is_process_gone } => self.on_master_death(is_process_gone, now),
             Event::HookFinished => {
@@ -216,7 +224,7 @@ impl Lifecycle {
             }
             // The queue is left to the replacement.
             Event::MainEnded if self.master != Master::None => {
-                self.drain(self.grace, Backlog::Leave, now);
+                self.drain(self.times.grace, Backlog::Leave, now);
             }
             // Nothing replaces a single process, so it runs as long as the program wants.
             Event::MainEnded => {}
@@ -226,7 +234,7 @@ impl Lifecycle {
                     Master::Alive => Backlog::Leave,
                     Master::None | Master::Dead(_) => Backlog::Serve,
                 };
-                self.drain(self.grace, backlog, now);
+                self.drain(self.times.grace, backlog, now);
             }
             Event::Changed(connections) => match &mut self.stage {
                 Stage::Draining(drain) | Stage::Resolved(drain) => drain.count(connections, now),
@@ -254,7 +262,7 @@ impl Lifecycle {
             // Its signals belong to the test, which has no hook either.
             Host::Test => Orphan::Terminated,
         });
-        self.drain(self.grace, Backlog::Serve, now);
+        self.drain(self.times.grace, Backlog::Serve, now);
         if let Stage::MustDrain {
             backlog,
             frees_address,
@@ -282,7 +290,7 @@ impl Lifecycle {
             }
         };
         self.stage = Stage::MustDrain {
-            drain: Drain::new(now, budget),
+            drain: Drain::new(now, budget, self.times.keepalive_grace),
             backlog,
             frees_address: false,
         };
@@ -424,10 +432,12 @@ impl Lifecycle {
         }
         Some(if self.has_failed {
             EndCause::AcceptFailed
-        } else if self.grace.is_zero() {
+        } else if self.times.grace.is_zero() {
             EndCause::NoGrace
         } else {
-            EndCause::TimedOut { grace: self.grace }
+            EndCause::TimedOut {
+                grace: self.times.grace,
+            }
         })
     }
 }

@@ -168,11 +168,16 @@ impl Monitor {
     }
 
     fn count_connections(&mut self) {
-        let (tracker, untaken) = (&self.context.tracker, &self.context.listeners);
-        let progress = tracker.progress();
+        let (shutdown, untaken) = (&self.context.shutdown, &self.context.listeners);
+        let progress = self.context.tracker.progress();
+        if progress.streams == 0 {
+            shutdown.no_streams();
+        }
         self.handle(Event::Changed(Connections {
             listeners: progress.listeners + untaken.expected(),
             are_sockets_closed: untaken.are_closed(),
+            streams: progress.streams,
+            announces_close: shutdown.announces_close(),
             unread: progress.unread,
             last_activity: progress.last_activity,
         }));

@@ -14,13 +14,14 @@ use socket2::{SockRef, Type};
 use super::child_env::ChildEnv;
 use super::context::{BodySpec, Context};
 use super::current;
-use super::lifecycle::{Host, Lifecycle};
+use super::lifecycle::{DrainTimes, Host, Lifecycle};
 use super::listeners::WorkerListeners;
 use super::monitor::Monitor;
 use super::ready::{ReadyNotifier, SingleObserver};
 use super::shortage_log::ShortageLog;
 use crate::channel::{
     Channel, ChildRole, FromChild, FromMaster, MainEnd, PROTOCOL, ROLE_VARIABLE, ReceivedFrame,
+    Welcome,
 };
 use crate::error::Error;
 use crate::hook::{self, Init, OnceHook};
@@ -79,7 +80,7 @@ pub(crate) fn start_from_env(
 /// The process already is a worker, or a system call failed.
 pub(crate) fn start_single(
     bound: Vec<BoundListener>,
-    grace: Duration,
+    times: DrainTimes,
     threads: NonZeroUsize,
     tls: WorkerTls,
     declared: &BodySpec,
@@ -89,7 +90,7 @@ pub(crate) fn start_single(
         slot: 0,
         listeners: bound.into_iter().map(InheritedListener::from).collect(),
         master: None,
-        grace,
+        times,
         threads,
         tls,
         own_signals: &TERMINAL,
@@ -120,7 +121,7 @@ pub(super) struct WorkerParts {
     pub(super) slot: usize,
     pub(super) listeners: Vec<InheritedListener>,
     pub(super) master: Option<Arc<Channel>>,
-    pub(super) grace: Duration,
+    pub(super) times: DrainTimes,
     pub(super) threads: NonZeroUsize,
     pub(super) tls: WorkerTls,
     /// The signals that mean the same as SIGTERM in this process.
@@ -162,7 +163,7 @@ pub(super) fn build(
             tracker.with_orphan_check(move || master.has_ended())
         }
     });
-    let mut lifecycle = Lifecycle::new(parts.host, parts.master.is_some(), parts.grace);
+    let mut lifecycle = Lifecycle::new(parts.host, parts.master.is_some(), parts.times);
     if parts.is_gated {
         tracker.close_gate();
         lifecycle = lifecycle.gated();
@@ -182,7 +183,7 @@ pub(super) fn build(
         signals,
         own_signals: parts.own_signals,
         threads: parts.threads,
-        grace: parts.grace,
+        grace: parts.times.grace,
         waker,
         tls: parts.tls,
         has_termination: OnceLock::new(),
@@ -270,17 +271,17 @@ fn begin(
     hook::run_init(init, hook::Role::worker(slot))?;
     // After `init`, which may have set a panic hook: that hook is called too.
     super::panic_hook::install(&channel);
-    let (grace, threads, is_gated, is_standby) = read_welcome(&channel);
+    let welcome = read_welcome(&channel);
     let parts = WorkerParts {
         slot,
         listeners: fds.listeners,
-        grace,
-        threads,
+        times: welcome.into(),
+        threads: welcome.threads,
         master: Some(channel),
         tls: WorkerTls::from_master(fds.tls),
         own_signals: &[],
-        is_gated,
-        is_standby,
+        is_gated: welcome.is_gated,
+        is_standby: welcome.is_standby,
         on_master_death,
         observer: None,
         host: Host::Process,
@@ -310,26 +311,28 @@ fn adopt_channel(marker: &ChildRole, listeners: usize) -> Result<Channel, String
     }
 }
 
+impl From<Welcome> for DrainTimes {
+    fn from(welcome: Welcome) -> Self {
+        Self {
+            grace: welcome.grace,
+            keepalive_grace: welcome.keepalive_grace,
+        }
+    }
+}
+
 /// Reads the `welcome` frame.
 ///
-/// The master wrote it before it started this process. Returns the grace period, the number of
-/// threads, whether the gate is closed, and whether this is a standby.
-fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize, bool, bool) {
-    const DEFAULTS: (Duration, NonZeroUsize, bool, bool) =
-        (DEFAULT_GRACE_PERIOD, NonZeroUsize::MIN, false, false);
+/// The master wrote it before it started this process.
+fn read_welcome(channel: &Channel) -> Welcome {
+    let default = Welcome::new(DEFAULT_GRACE_PERIOD);
     match channel.receive() {
         ReceivedFrame::Frame(frame) => match FromMaster::decode(&frame) {
-            Some(FromMaster::Welcome {
-                grace,
-                threads,
-                is_gated,
-                is_standby,
-            }) => (grace, threads, is_gated, is_standby),
-            Some(FromMaster::Serve { .. } | FromMaster::Drain { .. }) | None => DEFAULTS,
+            Some(FromMaster::Welcome(welcome)) => welcome,
+            Some(FromMaster::Serve { .. } | FromMaster::Drain { .. }) | None => default,
         },
         ReceivedFrame::TooLong
         | ReceivedFrame::Descriptors
         | ReceivedFrame::Nothing
-        | ReceivedFrame::End => DEFAULTS,
+        | ReceivedFrame::End => default,
     }
 }

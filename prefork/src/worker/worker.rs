@@ -8,7 +8,9 @@ use prefork_options::Transport;
 use super::context::Context;
 use super::from_worker_error::FromWorkerError;
 use super::listeners::TakeAs;
-use super::shutdown::Shutdown;
+#[cfg(feature = "http")]
+use super::shutdown::ShutdownProgress;
+use super::shutdown::{Closing, Shutdown, StreamsEnded};
 use crate::listen::{ListenAddr, ListenerInfo};
 use crate::net::Listener;
 use crate::tls::LISTENER_HELP;
@@ -93,6 +95,27 @@ impl Worker {
         // If `main` takes no `Worker`, this was called through an argument of the user's own type.
         self.context.handle_sigterm();
         Shutdown::new(&self.context.shutdown)
+    }
+
+    /// Returns a future that resolves when this worker begins to drain.
+    ///
+    /// See [`closing`](crate::closing()).
+    pub fn closing(&self) -> Closing {
+        self.context.handle_sigterm();
+        Closing::new(&self.context.shutdown)
+    }
+
+    /// Returns a future that resolves when this worker has drained and has no connection left.
+    ///
+    /// See [`streams_ended`](crate::streams_ended()).
+    pub fn streams_ended(&self) -> StreamsEnded {
+        self.context.handle_sigterm();
+        StreamsEnded::new(&self.context.shutdown)
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn progress(&self) -> &ShutdownProgress {
+        &self.context.shutdown
     }
 
     /// Returns the index of a listener, or an error if the code must use TLS.

@@ -8,6 +8,11 @@ const TABLES: &str = include_str!("TABLE.md");
 
 /// The grace period of the worker.
 const GRACE: Duration = Duration::from_secs(20);
+const KEEPALIVE: Duration = Duration::from_secs(1);
+const TIMES: DrainTimes = DrainTimes {
+    grace: GRACE,
+    keepalive_grace: KEEPALIVE,
+};
 /// The budget of a `drain` frame.
 const BUDGET: Duration = Duration::from_secs(8);
 /// The budget of a frame that leaves less time.
@@ -63,6 +68,8 @@ rows! {
 const OPEN: Connections = Connections {
     listeners: 1,
     are_sockets_closed: true,
+    streams: 1,
+    announces_close: false,
     unread: 0,
     last_activity: None,
 };
@@ -78,6 +85,12 @@ const ONE_UNREAD: Connections = Connections {
     ..CLOSED
 };
 
+/// A connection is open, and its next response announces that it closes.
+const ONE_KEPT: Connections = Connections {
+    announces_close: true,
+    ..CLOSED
+};
+
 /// A lifecycle in virtual time.
 #[derive(Clone)]
 struct Stand {
@@ -90,7 +103,7 @@ impl Stand {
     fn new(host: Host, has_master: bool) -> Self {
         let now = Instant::now();
         Self {
-            lifecycle: Lifecycle::new(host, has_master, GRACE),
+            lifecycle: Lifecycle::new(host, has_master, TIMES),
             start: now,
             now,
         }
@@ -191,6 +204,9 @@ impl Stand {
             if passed == budget + margin {
                 return format!("{} ms after the {name}", margin.as_millis());
             }
+        }
+        if passed == KEEPALIVE {
+            return "keepalive_grace".to_owned();
         }
         format!("{} ms", passed.as_millis())
     }
@@ -362,9 +378,20 @@ fn each_state_of_the_master_handles_every_event_as_in_the_table() {
     });
 }
 
+/// A worker with a kept connection whose master has died, and that has sent itself SIGTERM.
+fn kept_by_orphan() -> Stand {
+    let stand = Stand::of_master("Terminated");
+    stand.with(Event::Changed(ONE_KEPT))
+}
+
 #[test]
 fn a_stage_acts_in_time_as_in_the_table() {
     let unread = Stand::in_stage("Draining", ONE_UNREAD).performing("SendClosed");
+    let kept = Stand::in_stage("Draining", ONE_KEPT).performing("SendClosed");
+    let last_ends = kept.clone().with(Event::Changed(Connections {
+        streams: 0,
+        ..ONE_KEPT
+    }));
     let checked = |has_readable| {
         let mut stand = unread.clone();
         stand.now += Duration::from_millis(250);
@@ -392,6 +419,12 @@ fn a_stage_acts_in_time_as_in_the_table() {
             ("`Draining`, one is unread", unread.clone()),
             ("`Draining`, unread with bytes", checked(true)),
             ("`Draining`, unread and silent", checked(false)),
+            ("`Draining`, kept connections", kept.clone()),
+            ("`Draining`, the last connection ends", last_ends),
+            (
+                "`Draining`, kept connections, master dead",
+                kept_by_orphan(),
+            ),
             ("`Draining`, shortened", draining(OPEN).with(shorter)),
             ("`Resolved`, shortened", resolved.clone().with(shorter)),
             ("`Resolved`, a listener is open", still_open),
@@ -417,7 +450,11 @@ fn a_worker_ends_as_in_the_table() {
     let single = || Stand::new(Host::Process, false);
     let no_grace = || {
         let mut stand = single();
-        stand.lifecycle = Lifecycle::new(Host::Process, false, Duration::ZERO);
+        let times = DrainTimes {
+            grace: Duration::ZERO,
+            ..TIMES
+        };
+        stand.lifecycle = Lifecycle::new(Host::Process, false, times);
         stand
     };
     let died = Event::MasterDied {

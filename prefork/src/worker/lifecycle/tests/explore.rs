@@ -9,7 +9,7 @@ mod pair;
 use std::time::{Duration, Instant};
 
 use super::super::{Action, Connections, Drain, EndCause, Event, Host, Lifecycle, Master, Orphan};
-use super::super::{Backlog, Stage};
+use super::super::{Backlog, DrainTimes, Stage};
 use crate::explore::{Broken, Model, explore};
 
 /// Every duration is a multiple of it.
@@ -17,11 +17,15 @@ const TICK: Duration = Duration::from_millis(250);
 /// The budget of a `drain` frame, and the grace period.
 const BUDGET: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(1_500);
+/// Less than half of the grace period.
+const KEEPALIVE: Duration = Duration::from_millis(500);
 
 struct Worker {
     host: Host,
     has_master: bool,
     is_gated: bool,
+    /// Responses announce that their connection closes.
+    announces_close: bool,
     connections: u8,
     deepest: u32,
 }
@@ -45,6 +49,8 @@ enum Move {
     ClientSends,
     Accept,
     Read,
+    /// A kept connection ends.
+    ConnectionEnds,
     ListenerEnds,
 }
 
@@ -72,6 +78,9 @@ struct World {
     queued: u8,
     silent: u8,
     readable: u8,
+    /// Accepted and read. Counted only if responses announce that they close.
+    kept: u8,
+    announces_close: bool,
     is_listening: bool,
     is_count_due: bool,
     /// A check found no bytes since the last change.
@@ -94,6 +103,8 @@ struct World {
 /// What `Action::CloseListeners` contained.
 #[derive(Clone, Copy)]
 struct DrainFacts {
+    /// The end of the closing phase, if responses announce it.
+    closing_until: Option<Instant>,
     until: Instant,
     deadline: Instant,
     backlog: Backlog,
@@ -108,7 +119,15 @@ impl Model for Worker {
     type Move = Move;
 
     fn start(&self) -> World {
-        let lifecycle = Lifecycle::new(self.host, self.has_master, GRACE);
+        let times = DrainTimes {
+            grace: GRACE,
+            keepalive_grace: if self.announces_close {
+                KEEPALIVE
+            } else {
+                Duration::ZERO
+            },
+        };
+        let lifecycle = Lifecycle::new(self.host, self.has_master, times);
         World {
             lifecycle: if self.is_gated {
                 lifecycle.gated()
@@ -125,6 +144,8 @@ impl Model for Worker {
             queued: 0,
             silent: 0,
             readable: 0,
+            kept: 0,
+            announces_close: self.announces_close,
             is_listening: true,
             is_count_due: false,
             was_silent: false,
@@ -181,7 +202,7 @@ impl Model for Worker {
         if world.is_hook_running {
             moves.push(Move::Tell(Event::HookFinished));
         }
-        if world.queued + world.silent + world.readable < self.connections {
+        if world.queued + world.silent + world.readable + world.kept < self.connections {
             moves.push(Move::ClientConnects);
         }
         if world.is_listening && !world.is_held() && world.queued > 0 {
@@ -192,6 +213,9 @@ impl Model for Worker {
         }
         if world.readable > 0 {
             moves.push(Move::Read);
+        }
+        if world.kept > 0 {
+            moves.push(Move::ConnectionEnds);
         }
         if world.is_listening {
             moves.push(Move::ListenerEnds);
@@ -256,6 +280,12 @@ impl Model for Worker {
             }
             Move::Read => {
                 world.readable -= 1;
+                world.kept += u8::from(self.announces_close);
+                world.is_count_due = true;
+                Ok(())
+            }
+            Move::ConnectionEnds => {
+                world.kept -= 1;
                 world.is_count_due = true;
                 Ok(())
             }
@@ -305,6 +335,8 @@ impl World {
             queued,
             silent,
             readable,
+            kept,
+            announces_close: _,
             is_listening,
             is_count_due,
             was_silent,
@@ -325,11 +357,12 @@ impl World {
             u8::try_from(left).expect("durations are short")
         };
         let mut form = lifecycle.normal_form(ticks);
-        form.extend([*queued, *silent, *readable]);
+        form.extend([*queued, *silent, *readable, *kept]);
         let ended = listener_ended.map(|at| ticks(at + TICK));
         form.extend([u8::from(ended.is_some()), ended.unwrap_or(0)]);
         form.extend(must_end_by.map(ticks));
         if let Some(DrainFacts {
+            closing_until,
             until,
             deadline,
             backlog,
@@ -337,6 +370,7 @@ impl World {
         {
             form.extend([ticks(*until), ticks(*deadline)]);
             form.push(u8::from(*backlog == Backlog::Leave));
+            form.extend(closing_until.map(ticks));
         }
         let flags = [
             *is_master_alive,
@@ -416,6 +450,8 @@ impl World {
         self.tell(Event::Changed(Connections {
             listeners: usize::from(self.is_listening),
             are_sockets_closed: !self.is_listening,
+            streams: usize::from(self.silent + self.readable + self.kept),
+            announces_close: self.announces_close,
             unread: usize::from(self.silent + self.readable),
             last_activity: None,
         }));
@@ -473,7 +509,9 @@ impl World {
                     "the address is freed only after the end of the master's process",
                 )?;
                 self.check_queue(backlog, frees_address)?;
+                let closing_until = now + KEEPALIVE;
                 self.drain = Some(DrainFacts {
+                    closing_until: self.announces_close.then_some(closing_until),
                     until,
                     deadline,
                     backlog,
@@ -511,6 +549,10 @@ impl World {
                 ensure(
                     now >= drain.until || all_read || is_silent,
                     "no accepted connection is dropped unread while the budget lasts",
+                )?;
+                ensure(
+                    !self.is_closing(),
+                    "kept connections may end by themselves within keepalive_grace",
                 )?;
                 self.is_resolved = true;
                 // The listeners that were not taken are closed.
@@ -600,9 +642,16 @@ impl World {
         )?;
         let is_read = self.silent + self.readable == 0;
         ensure(
-            !has_counted || !is_read || self.is_resolved,
+            !has_counted || !is_read || self.is_closing() || self.is_resolved,
             "shutdown() resolves as soon as all is closed and read",
         )
+    }
+
+    /// Whether a drain waits for kept connections.
+    fn is_closing(&self) -> bool {
+        let ends = |drain: DrainFacts| Some(drain.closing_until?.min(drain.until));
+        let is_early = self.drain.and_then(ends).is_some_and(|at| self.now < at);
+        is_early && self.kept > 0
     }
 
     /// Checks that a drain comes to its end if nothing happens any more.
@@ -637,7 +686,7 @@ impl Lifecycle {
         let Lifecycle {
             host: _,
             master,
-            grace: _,
+            times: _,
             stage,
             shown_deadline,
             has_failed,
@@ -689,19 +738,22 @@ impl Lifecycle {
 
 impl Drain {
     fn normal_form(&self, ticks: impl Fn(Instant) -> u8) -> Vec<u8> {
-        let [half, deadline] = [self.half, self.deadline].map(&ticks);
-        let mut form = vec![half, deadline, self.readable as u8];
+        let times = [self.half, self.deadline, self.keepalive_until].map(&ticks);
+        let mut form = times.to_vec();
+        form.push(self.readable as u8);
         let ended = self.listeners_ended().map(|at| ticks(at + TICK));
         form.extend([u8::from(ended.is_some()), ended.unwrap_or(0)]);
         if let Some(Connections {
             listeners,
             are_sockets_closed,
+            streams,
+            announces_close: _,
             unread,
             last_activity: _,
         }) = self.connections
         {
             form.push(1 + u8::from(are_sockets_closed));
-            form.extend([listeners, unread].map(|n| u8::try_from(n).expect("few")));
+            form.extend([listeners, streams, unread].map(|n| u8::try_from(n).expect("few")));
         }
         form
     }
@@ -719,16 +771,31 @@ fn run(name: &str, mut worker: Worker) {
 fn every_promise_holds_in_every_state_of_a_worker() {
     let is_long = std::env::var_os("PREFORK_TESTS_EXPLORE").is_some();
     let (connections, deepest) = if is_long { (3, u32::MAX) } else { (1, 8) };
-    for (name, host, has_master, is_gated) in [
-        ("worker", Host::Process, true, false),
-        ("gated worker", Host::Process, true, true),
-        ("single process", Host::Process, false, false),
-        ("worker in the process of a test", Host::Test, true, false),
+    for (name, host, has_master, is_gated, announces_close) in [
+        ("worker", Host::Process, true, false, false),
+        ("gated worker", Host::Process, true, true, false),
+        ("single process", Host::Process, false, false, false),
+        (
+            "worker in the process of a test",
+            Host::Test,
+            true,
+            false,
+            false,
+        ),
+        ("worker that announces", Host::Process, true, false, true),
+        (
+            "single process that announces",
+            Host::Process,
+            false,
+            false,
+            true,
+        ),
     ] {
         let worker = Worker {
             host,
             has_master,
             is_gated,
+            announces_close,
             connections,
             deepest,
         };

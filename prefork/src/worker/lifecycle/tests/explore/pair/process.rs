@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::super::super::{Backlog, Host, Lifecycle};
+use super::super::super::super::{Backlog, DrainTimes, Host, Lifecycle};
 use super::super::{DrainFacts, TICK};
 use super::GRACE;
 use crate::supervisor::{ChildId, Gate};
@@ -77,7 +77,11 @@ pub(super) struct Order {
 
 impl Process {
     pub(super) fn new(id: ChildId, gate: Gate) -> Self {
-        let lifecycle = Lifecycle::new(Host::Process, true, GRACE);
+        let times = DrainTimes {
+            grace: GRACE,
+            keepalive_grace: Duration::ZERO,
+        };
+        let lifecycle = Lifecycle::new(Host::Process, true, times);
         Self {
             id,
             lifecycle: match gate {

@@ -659,6 +659,8 @@ impl World {
         let connections = Connections {
             listeners: usize::from(worker.is_listening),
             are_sockets_closed: !worker.is_listening,
+            streams: usize::from(worker.silent + worker.readable),
+            announces_close: false,
             unread: usize::from(worker.silent + worker.readable),
             last_activity: None,
         };
@@ -710,6 +712,7 @@ impl World {
                     "a worker that leaves the queue does not end it",
                 )?;
                 worker.drain = Some(DrainFacts {
+                    closing_until: None,
                     until,
                     deadline,
                     backlog,
