@@ -44,6 +44,7 @@ impl Fleet {
                 timeout: Duration::from_secs(90),
             },
             standbys: 0,
+            standby_pause: Duration::ZERO,
             backoff: Backoff::default(),
             jitter_seed: 1,
         };

@@ -276,7 +276,8 @@ macro_rules! options {
                 /// A standby is a worker that has initialized: it waits in its first accept. If a
                 /// worker exits unexpectedly, a ready standby takes its slot at once, without
                 /// `recover_interval` and back-off, and the master starts the next standby after
-                /// `recover_interval`. So the clients do not wait for the start of a worker. The
+                /// `recover_interval`, at least 20 ms later. So the clients do not wait for the
+                /// start of a worker. The
                 /// first standbys are started when all workers are healthy. Each standby needs the
                 /// memory of a worker.
                 ///

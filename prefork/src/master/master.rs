@@ -306,6 +306,7 @@ fn policy(config: &Config) -> Policy {
             timeout: config.rollout_timeout,
         },
         standbys: usize::try_from(config.standby).unwrap_or(usize::MAX),
+        standby_pause: Policy::STANDBY_PAUSE,
         backoff: Backoff::default(),
         jitter_seed: seed(),
     }

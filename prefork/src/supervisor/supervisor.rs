@@ -312,7 +312,8 @@ impl Supervisor {
         };
         self.fleet.promote(standby, slot);
         // The promotion had no delay. So the delay comes before the next start.
-        let since = after(now, self.policy.recover_interval);
+        let pause = self.policy.recover_interval.max(self.policy.standby_pause);
+        let since = after(now, pause);
         self.fleet.set_slot(standby, SlotState::Unstarted { since });
         Action::Promote {
             slot,

@@ -416,6 +416,7 @@ fn policy(slots: usize, recover_threshold: u32) -> Policy {
         },
         // The jitter would make the times of states differ. `rules.rs` tests the back-off.
         standbys: 0,
+        standby_pause: Duration::ZERO,
         backoff: Backoff {
             first: Duration::ZERO,
             max: Duration::ZERO,
@@ -638,6 +639,7 @@ fn every_promise_holds_with_standbys() {
         let mut scope = with_standby(slots, 2);
         scope.policy.standbys = 2;
         scope.policy.recover_interval = Duration::ZERO;
+        scope.policy.standby_pause = seconds(1);
         Scope {
             most_processes,
             ..scope

@@ -40,6 +40,7 @@ pub(super) fn policy(slots: usize) -> Policy {
             timeout: TIMEOUT,
         },
         standbys: 0,
+        standby_pause: Duration::ZERO,
         backoff: Backoff::default(),
         jitter_seed: 1,
     }

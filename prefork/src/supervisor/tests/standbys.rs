@@ -74,6 +74,16 @@ fn a_ready_standby_replaces_a_child_at_once_and_the_next_one_is_started() {
 }
 
 #[test]
+fn the_next_standby_leaves_the_processor_to_the_promoted_child() {
+    let mut policy = with_standbys(1, 1);
+    policy.standby_pause = INTERVAL;
+    let mut stage = ready(policy);
+    stage.exit(stage.child());
+    assert_eq!(stage.ask().len(), 1, "the promotion");
+    assert_eq!(stage.rest(), Some(INTERVAL));
+}
+
+#[test]
 fn a_standby_that_becomes_ready_fills_a_slot_that_waits() {
     let mut policy = with_standbys(1, 1);
     policy.recover_interval = INTERVAL;

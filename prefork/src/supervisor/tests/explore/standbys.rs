@@ -101,7 +101,7 @@ impl World {
             "only a standby of the accepted program that is ready is promoted",
         )?;
         let standby = std::mem::replace(&mut process.slot, slot.0);
-        let next = self.now + policy.recover_interval;
+        let next = self.now + policy.recover_interval.max(policy.standby_pause);
         *self.position_mut(standby) = SlotFacts {
             replace_at: Some(next),
             ..SlotFacts::new()

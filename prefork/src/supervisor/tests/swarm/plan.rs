@@ -313,6 +313,7 @@ fn policy(rng: &mut Rng, slots: u64) -> Policy {
             timeout: any(rng).max(Duration::from_millis(1)),
         },
         standbys: rng.pick(&[0, 0, 1, 2, 5]),
+        standby_pause: any(rng),
         backoff: rng.pick(&[
             Backoff::default(),
             Backoff {

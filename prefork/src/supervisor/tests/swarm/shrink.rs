@@ -317,8 +317,9 @@ impl Search {
     }
 
     fn shrink_policy(&mut self) {
-        let changes: [fn(&mut Policy); 14] = [
+        let changes: [fn(&mut Policy); 15] = [
             |policy| policy.standbys = 0,
+            |policy| policy.standby_pause = Duration::ZERO,
             |policy| policy.recover_threshold = 100,
             |policy| policy.recover_window = Window::Forever,
             |policy| policy.recover_interval = Duration::ZERO,
@@ -534,6 +535,7 @@ fn code_of_policy(found: &Policy) -> String {
         ),
         ("exit_timeout", found.exit_timeout, usual.exit_timeout),
         ("kill_timeout", found.kill_timeout, usual.kill_timeout),
+        ("standby_pause", found.standby_pause, usual.standby_pause),
     ] {
         field(name, time == usual, duration(time));
     }

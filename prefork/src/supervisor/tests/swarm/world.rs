@@ -207,6 +207,7 @@ impl World {
             policy.exit_timeout,
             policy.kill_timeout,
             policy.rollout.timeout,
+            policy.standby_pause,
             Duration::from_mins(1),
         ];
         nanos(limits.into_iter().sum()).saturating_mul(4)

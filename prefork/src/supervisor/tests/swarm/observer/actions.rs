@@ -247,7 +247,7 @@ impl Observer {
         )?;
         check(
             last.is_some() || !slot.is_standby() || self.now >= left,
-            "after a promotion, the next standby is started after `recover_interval`",
+            "after a promotion, the next standby is started after `recover_interval` and a pause",
             || format!("{} at {}, not before {left}", detail(), self.now),
         )?;
         if last.is_some() {

@@ -2,7 +2,7 @@
 
 use super::super::super::super::{ChildId, Readiness, SlotId, Supervisor};
 use super::super::broken::{Broken, check};
-use super::super::plan::Nanos;
+use super::super::plan::{Nanos, nanos};
 use super::{Child, Observer, Promise, Slot};
 
 impl Observer {
@@ -115,7 +115,8 @@ impl Observer {
         self.fill(slot.0, id);
         self.healthy += 1;
         self.slots[slot.0].failures = 0;
-        self.expect_standby(standby, self.now.saturating_add(self.interval()));
+        let pause = self.interval().max(nanos(self.policy.standby_pause));
+        self.expect_standby(standby, self.now.saturating_add(pause));
         Ok(())
     }
 

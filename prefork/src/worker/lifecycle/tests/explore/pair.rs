@@ -178,6 +178,7 @@ fn policy(recover_threshold: u32) -> Policy {
             timeout: 4 * SECOND,
         },
         standbys: 0,
+        standby_pause: Duration::ZERO,
         // The jitter would make the times of states differ.
         backoff: Backoff {
             first: Duration::ZERO,
