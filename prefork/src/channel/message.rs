@@ -101,6 +101,11 @@ pub(crate) enum FromMaster {
     },
     /// Opens the gate of a successor: from now on it accepts connections.
     Serve,
+    /// Carries two descriptors: the stderr of the master, and the reading end of the pipe that is
+    /// the stderr of this successor.
+    StderrPassed,
+    /// The successor has replaced a worker: the stderr of the master becomes its own.
+    StderrReleased,
     /// Asks the child to finish its work within the budget.
     Drain {
         /// The time until the child is killed.
@@ -202,6 +207,8 @@ impl FromMaster {
                 format!("welcome grace_ms={}{threads}{gate}", grace.as_millis())
             }
             Self::Serve => "serve".to_owned(),
+            Self::StderrPassed => "stderr_passed".to_owned(),
+            Self::StderrReleased => "stderr_released".to_owned(),
             Self::Drain { budget } => format!("drain budget_ms={}", budget.as_millis()),
         }
         .into_bytes()
@@ -221,6 +228,8 @@ impl FromMaster {
                 is_gated: value(rest, "gate") == Some("closed"),
             },
             "serve" => Self::Serve,
+            "stderr_passed" => Self::StderrPassed,
+            "stderr_released" => Self::StderrReleased,
             "drain" => Self::Drain {
                 budget: milliseconds(rest, "budget_ms")?,
             },
@@ -325,7 +334,7 @@ mod tests {
             threads: NonZeroUsize::new(threads).expect("not zero"),
             is_gated,
         };
-        let from_master: [(FromMaster, &str); 6] = [
+        let from_master: [(FromMaster, &str); 8] = [
             (welcome(1, false), "welcome grace_ms=1500"),
             (welcome(4, false), "welcome grace_ms=1500 threads=4"),
             (welcome(1, true), "welcome grace_ms=1500 gate=closed"),
@@ -334,6 +343,8 @@ mod tests {
                 "welcome grace_ms=1500 threads=4 gate=closed",
             ),
             (FromMaster::Serve, "serve"),
+            (FromMaster::StderrPassed, "stderr_passed"),
+            (FromMaster::StderrReleased, "stderr_released"),
             (FromMaster::Drain { budget }, "drain budget_ms=1500"),
         ];
         for (message, bytes) in from_master {

@@ -189,6 +189,7 @@ pub(super) fn build(
         master: parts.master,
         master_process,
         on_master_death: parts.on_master_death,
+        stderr: None,
         observer: parts.observer,
         shortages: ShortageLog::default(),
         stop_signals: StopSignals::default(),
@@ -318,7 +319,7 @@ fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize, bool) {
                 threads,
                 is_gated,
             }) => (grace, threads, is_gated),
-            Some(FromMaster::Serve | FromMaster::Drain { .. }) | None => DEFAULTS,
+            Some(_) | None => DEFAULTS,
         },
         ReceivedFrame::TooLong
         | ReceivedFrame::Descriptors
