@@ -24,11 +24,18 @@ use prefork::{ChildRecovered, Role, Worker};
 fn main(listener: Listener, worker: Worker) -> io::Result<()> {
     match behavior().as_str() {
         "fails" => return Err(io::Error::other("no database")),
+        "floods stderr and fails" => {
+            flood_stderr();
+            process::exit(4);
+        }
+        "floods stderr" => flood_stderr(),
+        "starts slowly" => thread::sleep(Duration::from_secs(40)),
         "never accepts" => {
             worker.shutdown().blocking_wait();
             return Ok(());
         }
         "panics after its first accept" => end_after(50, || panic!("no luck")),
+        "is killed" => end_after(50, || kill_own_process()),
         "lives for 900 ms" => end_after(900, || process::exit(9)),
         _ => {}
     }
@@ -48,6 +55,16 @@ fn behavior() -> String {
     fs::read_to_string(directory().join("behavior")).unwrap_or_default()
 }
 
+/// Writes 10 MB to stderr.
+fn flood_stderr() {
+    // `writeln!` to stderr would write each part on its own.
+    let line = |number: u32| format!("{number:09} {:.<989}\n", "");
+    for hundred in 0..100 {
+        let lines: String = (0..100).map(|one| line(100 * hundred + one)).collect();
+        let _ = io::stderr().write_all(lines.as_bytes());
+    }
+}
+
 /// Ends the process at some time after its first accept.
 fn end_after(milliseconds: u64, end: fn()) {
     thread::spawn(move || {
@@ -55,6 +72,10 @@ fn end_after(milliseconds: u64, end: fn()) {
         let _ = std::panic::catch_unwind(end);
         process::exit(101);
     });
+}
+
+fn kill_own_process() {
+    nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).expect("own process");
 }
 
 fn serve(listener: &Listener, release: &str) -> io::Result<()> {
@@ -75,6 +96,8 @@ fn answer(mut stream: std::net::TcpStream, release: &str) -> io::Result<()> {
             length => head.extend_from_slice(&part[..length]),
         }
     }
-    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
-    stream.write_all(format!("{head}{release}\n").as_bytes())
+    let (pid, length) = (process::id(), release.len() + 1);
+    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\nx-worker-pid: {pid}");
+    let answer = format!("{head}\r\ncontent-length: {length}\r\n\r\n{release}\n");
+    stream.write_all(answer.as_bytes())
 }

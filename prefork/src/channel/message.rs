@@ -99,6 +99,11 @@ pub(crate) enum FromMaster {
         /// The slot of a standby. `None` for a successor: it has its slot.
         slot: Option<usize>,
     },
+    /// Carries two descriptors: the stderr of the master, and the reading end of the pipe that is
+    /// the stderr of this successor.
+    StderrPassed,
+    /// The successor has replaced a worker: the stderr of the master becomes its own.
+    StderrReleased,
     /// Asks the child to finish its work within the budget.
     Drain {
         /// The time until the child is killed.
@@ -261,6 +266,8 @@ impl FromMaster {
             Self::Welcome(welcome) => welcome.encode(),
             Self::Serve { slot: None } => "serve".to_owned(),
             Self::Serve { slot: Some(slot) } => format!("serve slot={slot}"),
+            Self::StderrPassed => "stderr_passed".to_owned(),
+            Self::StderrReleased => "stderr_released".to_owned(),
             Self::Drain { budget } => format!("drain budget_ms={}", budget.as_millis()),
         }
         .into_bytes()
@@ -275,6 +282,8 @@ impl FromMaster {
             "serve" => Self::Serve {
                 slot: value(rest, "slot").and_then(|slot| slot.parse().ok()),
             },
+            "stderr_passed" => Self::StderrPassed,
+            "stderr_released" => Self::StderrReleased,
             "drain" => Self::Drain {
                 budget: milliseconds(rest, "budget_ms")?,
             },
@@ -395,7 +404,7 @@ mod tests {
             keepalive_grace: Duration::ZERO,
             ..Welcome::new(budget)
         });
-        let from_master: [(FromMaster, &str); 8] = [
+        let from_master: [(FromMaster, &str); 10] = [
             (welcome(1, false), "welcome grace_ms=1500"),
             (welcome(4, false), "welcome grace_ms=1500 threads=4"),
             (welcome(1, true), "welcome grace_ms=1500 gate=closed"),
@@ -409,6 +418,8 @@ mod tests {
             ),
             (FromMaster::Serve { slot: None }, "serve"),
             (FromMaster::Serve { slot: Some(2) }, "serve slot=2"),
+            (FromMaster::StderrPassed, "stderr_passed"),
+            (FromMaster::StderrReleased, "stderr_released"),
             (FromMaster::Drain { budget }, "drain budget_ms=1500"),
         ];
         for (message, bytes) in from_master {

@@ -143,6 +143,16 @@ impl Master {
             child: id.0,
             channel,
         };
+        let stderr = match gate {
+            Gate::Closed => self.rollout.stderr.open(id, &self.poller),
+            Gate::Open => None,
+        };
+        if let Some((_, reader)) = &stderr {
+            let own = io::stderr();
+            let passed = [own.as_fd(), reader.as_fd()];
+            // Without them the successor has the pipe as long as it runs.
+            let _ = master_end.send_with_descriptors(&FromMaster::StderrPassed.encode(), passed);
+        }
         self.renew_certificates();
         let certificate = self.tls.as_mut().map(tls_fd).transpose()?;
         let mut variables = listen_env(&self.listeners, certificate.map(|_| channel + 1));
@@ -156,6 +166,7 @@ impl Master {
             slot,
             program: self.rollout.program(program),
             fds,
+            stderr: stderr.as_ref().map(|(writer, _)| writer.as_fd()),
             variables,
             // The variables of socket activation of the master, or of a role that the master had
             // itself. The role of the child is set anew.

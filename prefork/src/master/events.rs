@@ -32,6 +32,7 @@ impl Master {
             EventSource::Commands => self.on_commands(),
             EventSource::Listener(socket) => self.on_lost_listener(socket),
             EventSource::Channel(child) => self.on_channel(child),
+            EventSource::Stderr(child) => self.rollout.stderr.read(child, &self.poller),
             EventSource::Exit(child) => self.on_exit(child),
         }
     }
@@ -291,6 +292,7 @@ impl Master {
         self.on_signals();
         // The last frames may still be in the channel.
         self.on_channel(id);
+        self.rollout.stderr.close(id, &self.poller);
         let Some(mut child) = self.children.remove(&id) else {
             return;
         };

@@ -162,7 +162,8 @@ impl Master {
                 return self.conclude(&outcome);
             } else {
                 let (repeats, orphans) = (self.repeats.deadline(), self.orphans_due);
-                let deadlines = [self.supervisor.deadline(), repeats, orphans];
+                let stderr = self.rollout.stderr.deadline();
+                let deadlines = [self.supervisor.deadline(), repeats, orphans, stderr];
                 deadlines.into_iter().flatten().min()
             };
             let ready = self.wait(wait_until)?;
@@ -171,6 +172,7 @@ impl Master {
                 self.handle_source(source);
             }
             self.log_due_repeats();
+            self.rollout.stderr.retry_due(Instant::now(), &self.poller);
             self.reap_orphans();
         }
     }

@@ -10,6 +10,7 @@ use super::reload::ReloadReply;
 use super::rollout::{NeedsRestart, SuccessorFailure};
 use super::rollout_verdict::{RolloutRefusal, RolloutStage};
 use super::{Master, Notice, RolloutVerdict};
+use crate::channel::FromMaster;
 use crate::spawn::SpawnError;
 use crate::supervisor::{ChildId, Event, Refusal, RefusalStage, SlotId, Verdict};
 use crate::sys::process::has_terminal;
@@ -129,6 +130,11 @@ impl Master {
             return;
         };
         child.role = WorkerRole::Worker;
+        if let Some(channel) = &child.channel {
+            // It gets back the stderr of the master, which does not end with this process.
+            let _ = channel.send(&FromMaster::StderrReleased.encode());
+        }
+        self.rollout.stderr.release(id);
         let (worker, program) = (child.process(), child.program);
         self.emit(&Notice::WorkerReplaced {
             worker,
@@ -152,12 +158,16 @@ impl Master {
                 began,
             } => {
                 let failure = self.failure_of(refusal);
+                let stderr_tail = refusal.child.map_or_else(String::new, |(_, id)| {
+                    self.rollout.stderr.tail(id, &self.poller)
+                });
                 RolloutVerdict::Refused(RolloutRefusal {
                     stage: stage(refusal.stage),
                     slot: refusal.child.map(|(slot, _)| slot.0),
                     pid: failure.pid,
                     cause: failure.cause,
                     last_words: failure.last_words,
+                    stderr_tail,
                     rolled_back,
                     left,
                     took: began.elapsed(),

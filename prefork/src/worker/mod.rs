@@ -22,6 +22,7 @@ mod main_end;
 mod master_death_hook;
 mod monitor;
 mod panic_hook;
+mod passed_stderr;
 mod ready;
 #[cfg(feature = "http")]
 mod request_counts;

@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::context::Context;
 use super::lifecycle::{Action, Backlog, Connections, EndCause, Event, Lifecycle};
+use super::passed_stderr::PassedStderr;
 use super::ready::{SingleEvent, SingleObserver};
 use super::shortage_log::{ShortageLine, ShortageLog};
 use crate::channel::{Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
@@ -33,6 +34,8 @@ pub(super) struct Monitor {
     pub(super) master: Option<Arc<Channel>>,
     pub(super) master_process: Option<Arc<PeerProcess>>,
     pub(super) on_master_death: Option<OnceHook>,
+    /// Only in a successor, until it has replaced a worker.
+    pub(super) stderr: Option<PassedStderr>,
     /// Only in single-process mode.
     pub(super) observer: Option<SingleObserver>,
     pub(super) shortages: ShortageLog,
@@ -185,7 +188,8 @@ impl Monitor {
 
     fn on_master_frame(&mut self) {
         while let Some(channel) = &self.master {
-            let frame = match channel.receive() {
+            let (frame, descriptors) = channel.receive_with_descriptors();
+            let frame = match frame {
                 ReceivedFrame::Frame(frame) => frame,
                 // Only the master's end rejects descriptors.
                 ReceivedFrame::TooLong | ReceivedFrame::Descriptors => continue,
@@ -202,6 +206,12 @@ impl Monitor {
                     // Last: clients wait.
                     process::set_comm(&format!("worker {slot}"));
                 }
+                Some(FromMaster::StderrPassed) => self.stderr = PassedStderr::new(descriptors),
+                Some(FromMaster::StderrReleased) => {
+                    if let Some(stderr) = self.stderr.take() {
+                        stderr.restore();
+                    }
+                }
                 // It was read at the start, once. This version skips frames that it does not know.
                 Some(FromMaster::Welcome { .. }) | None => {}
             }
@@ -216,6 +226,9 @@ impl Monitor {
 
     fn on_master_death(&mut self) {
         self.master = None;
+        if let Some(stderr) = self.stderr.take() {
+            stderr.restore_and_flush();
+        }
         let process = self.master_process.take();
         let is_process_gone = process.is_some_and(|process| process.ends_within(EXIT_PAUSE.into()));
         self.handle(Event::MasterDied { is_process_gone });

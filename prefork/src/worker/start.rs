@@ -194,6 +194,7 @@ pub(super) fn build(
         master: parts.master,
         master_process,
         on_master_death: parts.on_master_death,
+        stderr: None,
         observer: parts.observer,
         shortages: ShortageLog::default(),
         stop_signals: StopSignals::default(),
@@ -328,7 +329,7 @@ fn read_welcome(channel: &Channel) -> Welcome {
     match channel.receive() {
         ReceivedFrame::Frame(frame) => match FromMaster::decode(&frame) {
             Some(FromMaster::Welcome(welcome)) => welcome,
-            Some(FromMaster::Serve { .. } | FromMaster::Drain { .. }) | None => default,
+            Some(_) | None => default,
         },
         ReceivedFrame::TooLong
         | ReceivedFrame::Descriptors
