@@ -66,8 +66,22 @@ impl Shutdown {
 
     /// Returns the time at which the process will be killed.
     ///
-    /// It is `None` until the worker is asked to stop. It becomes earlier if a later request to stop
-    /// leaves less time.
+    /// It is `None` until the worker is asked to stop. Then it is the end of the grace period: the
+    /// master kills the worker, and a process without a master ends itself. It becomes earlier if a
+    /// later request to stop leaves less time, and never later.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// /// How long a job may still take: all but the last second before the kill.
+    /// fn time_left() -> Option<Duration> {
+    ///     let deadline = prefork::shutdown().deadline()?;
+    ///     let left = deadline.saturating_duration_since(Instant::now());
+    ///     Some(left.saturating_sub(Duration::from_secs(1)))
+    /// }
+    /// # assert_eq!(time_left(), None);
+    /// ```
     pub fn deadline(&self) -> Option<Instant> {
         self.state.progress().deadline
     }
@@ -158,5 +172,7 @@ mod tests {
         state.begin(deadline);
         assert_eq!(shutdown.deadline(), Some(deadline));
         assert!(!shutdown.is_complete());
+        state.resolve();
+        assert_eq!(shutdown.deadline(), Some(deadline), "it is still needed");
     }
 }
