@@ -348,7 +348,9 @@ pub use config::Configuration;
 #[cfg(unix)]
 pub use error::{Error, OptionError, TlsErrorKind};
 #[cfg(unix)]
-pub use hook::{ChildRecovered, ChildSpawned, IntoHookResult, MasterReady, Role};
+pub use hook::{
+    ChildReady, ChildRecovered, ChildSpawned, FleetReady, IntoHookResult, MasterReady, Role,
+};
 #[cfg(unix)]
 pub use listen::{ListenAddr, ListenerInfo};
 #[cfg(unix)]

@@ -441,6 +441,12 @@ macro_rules! options {
                 /// Called once in the master, after the first worker of every slot was started.
                 on_master_ready { default: "nothing", since: "0.1.0" }
 
+                /// Called in the master when a worker is ready for the first time.
+                on_child_ready { default: "nothing", since: "0.1.0" }
+
+                /// Called once in the master, when all workers are ready.
+                on_fleet_ready { default: "nothing", since: "0.1.0" }
+
                 /// Called in the master after a worker that exited was replaced.
                 on_child_recover { default: "nothing", since: "0.1.0" }
 

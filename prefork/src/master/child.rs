@@ -38,7 +38,7 @@ pub(super) struct ChildProcess {
     pub(super) main_end: Option<MainEnd>,
     /// The message and location of its last panic, as it sent them, and the time.
     pub(super) last_panic: Option<(String, Instant)>,
-    /// It reported that it is ready.
+    /// It was reported that it is healthy.
     pub(super) is_ready: bool,
     /// The program that it runs, unless `child_producer` named another one.
     pub(super) program: ProgramId,

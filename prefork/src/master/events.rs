@@ -212,8 +212,12 @@ impl Master {
                         Err(NeedsRestart) => Event::Violation { child: id },
                     };
                     self.notify_heard(event);
+                    self.note_ready(id);
                 }
-                ChannelInput::Ready => self.on_ready(id),
+                ChannelInput::Ready => {
+                    self.notify_heard(Event::Ready { child: id });
+                    self.note_ready(id);
+                }
                 ChannelInput::Shortage(worker, shortage) => self.emit(&Notice::Shortage {
                     worker: Some(worker),
                     shortage: &shortage,
@@ -259,16 +263,18 @@ impl Master {
         }
     }
 
-    fn on_ready(&mut self, id: ChildId) {
+    /// Reports a child that is healthy for the first time.
+    pub(super) fn note_ready(&mut self, id: ChildId) {
+        if !self.supervisor.snapshot().is_healthy(id) {
+            return;
+        }
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        // A worker reports it once, but the program may be another one.
         if !std::mem::replace(&mut child.is_ready, true) {
-            let worker = child.process();
-            self.emit(&Notice::WorkerReady { worker });
+            let (worker, age) = (child.process(), child.started.elapsed());
+            self.emit(&Notice::WorkerReady { worker, age });
         }
-        self.notify_heard(Event::Ready { child: id });
     }
 
     fn on_exit(&mut self, id: ChildId) {

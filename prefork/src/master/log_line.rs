@@ -309,8 +309,16 @@ impl LogLine {
                     format!("stopped after {taken}: all workers exited"),
                 )
             }
+            Notice::AllHealthy { pids, .. } => {
+                let workers = count_workers(pids.len());
+                (Level::Info, format!("all workers are ready ({workers})"))
+            }
+            Notice::HealthyAgain { workers } => {
+                let workers = count_workers(*workers);
+                let text = format!("all workers are ready again ({workers})");
+                (Level::Info, text)
+            }
             Notice::MasterReady { .. }
-            | Notice::AllHealthy { .. }
             | Notice::WorkerReady { .. }
             | Notice::WorkerKilled { .. }
             | Notice::StopBegan => return None,
@@ -374,6 +382,7 @@ impl LineFields {
             Notice::StartWarning(_)
             | Notice::MasterReady { .. }
             | Notice::AllHealthy { .. }
+            | Notice::HealthyAgain { .. }
             | Notice::WorkerStarted { .. }
             | Notice::WorkerReady { .. }
             | Notice::WorkerKilled { .. }

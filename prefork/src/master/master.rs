@@ -60,6 +60,8 @@ pub(crate) struct Master {
     pub(super) orphans_due: Option<Instant>,
     /// The exits of children that were not replaced yet.
     pub(super) exits: ExitHistory,
+    /// The child of each slot is healthy.
+    is_healthy: bool,
     /// `Notice::AllHealthy` was emitted.
     pub(super) was_healthy: bool,
     /// At its start, this process had a controlling terminal.
@@ -111,6 +113,7 @@ impl Master {
             orphans: parts.orphans,
             orphans_due: Some(Instant::now()),
             exits: ExitHistory::default(),
+            is_healthy: false,
             was_healthy: false,
             had_terminal: has_terminal(),
             limits: ChildLimits {
@@ -169,11 +172,19 @@ impl Master {
     }
 
     fn note_health(&mut self) {
-        if !self.was_healthy && self.supervisor.is_healthy() {
-            self.was_healthy = true;
-            let listeners = &self.listener_infos();
-            self.emit(&Notice::AllHealthy { listeners });
+        let is_healthy = self.supervisor.is_healthy();
+        if std::mem::replace(&mut self.is_healthy, is_healthy) || !is_healthy {
+            return;
         }
+        let slots = self.supervisor.snapshot().slots();
+        let children = slots.filter_map(|(_, child)| self.children.get(&child?));
+        let pids: Vec<i32> = children.map(|child| child.pid).collect();
+        if std::mem::replace(&mut self.was_healthy, true) {
+            let workers = pids.len();
+            return self.emit(&Notice::HealthyAgain { workers });
+        }
+        let listeners = &self.listener_infos();
+        self.emit(&Notice::AllHealthy { pids, listeners });
     }
 
     fn wait(&mut self, until: Option<Instant>) -> Result<PollResult, Error> {

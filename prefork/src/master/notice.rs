@@ -38,14 +38,24 @@ pub(crate) enum Notice<'a> {
     },
     /// For the first time, the worker of each slot is healthy. In a single process: `main` is
     /// ready.
-    AllHealthy { listeners: &'a [ListenerInfo] },
+    AllHealthy {
+        /// The workers, in the order of their slots. In a single process: none.
+        pids: Vec<i32>,
+        listeners: &'a [ListenerInfo],
+    },
+    /// The workers of all slots are healthy again, after at least one was not.
+    HealthyAgain { workers: usize },
     WorkerStarted {
         worker: WorkerProcess,
         /// The process that the slot had before.
         replaced: Option<PreviousChild>,
     },
-    /// The worker reported that it is ready.
-    WorkerReady { worker: WorkerProcess },
+    /// The worker is healthy for the first time.
+    WorkerReady {
+        worker: WorkerProcess,
+        /// The time since its start.
+        age: Duration,
+    },
     /// The master sent SIGKILL to the worker.
     WorkerKilled { worker: WorkerProcess },
     WorkerExited {
@@ -208,7 +218,7 @@ impl Notice<'_> {
     pub(super) fn worker(&self) -> Option<WorkerProcess> {
         match *self {
             Self::WorkerStarted { worker, .. }
-            | Self::WorkerReady { worker }
+            | Self::WorkerReady { worker, .. }
             | Self::WorkerReplaced { worker, .. }
             | Self::WorkerKilled { worker }
             | Self::WorkerExited {
@@ -226,6 +236,7 @@ impl Notice<'_> {
             | Self::AllSpawned { .. }
             | Self::MasterReady { .. }
             | Self::AllHealthy { .. }
+            | Self::HealthyAgain { .. }
             | Self::StartFailed { .. }
             | Self::ListenerRebound(_)
             | Self::ListenerLost(_)

@@ -142,7 +142,7 @@ fn message(notice: &Notice<'_>) -> Option<String> {
         Notice::SingleStarted { listeners } | Notice::AllSpawned { listeners, .. } => {
             Some(with_listeners("STATUS=starting", listeners))
         }
-        Notice::AllHealthy { listeners } => {
+        Notice::AllHealthy { listeners, .. } => {
             Some(with_listeners("READY=1\nSTATUS=serving", listeners))
         }
         Notice::RolloutBegan {
@@ -204,6 +204,7 @@ mod tests {
         ];
         let pid = std::process::id();
         let notice = Notice::AllHealthy {
+            pids: vec![7],
             listeners: &listeners,
         };
         let text = format!(

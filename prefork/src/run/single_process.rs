@@ -134,7 +134,10 @@ fn observer(log: Arc<Mutex<Log>>, listeners: Vec<ListenerInfo>) -> SingleObserve
         let notice = match event {
             // As in a master: not after a stop began.
             SingleEvent::Ready if is_stopping.load(Ordering::Acquire) => return,
-            SingleEvent::Ready => Notice::AllHealthy { listeners },
+            SingleEvent::Ready => Notice::AllHealthy {
+                pids: Vec::new(),
+                listeners,
+            },
             SingleEvent::StopBegan => {
                 is_stopping.store(true, Ordering::Release);
                 Notice::StopBegan
@@ -151,7 +154,9 @@ fn observer(log: Arc<Mutex<Log>>, listeners: Vec<ListenerInfo>) -> SingleObserve
             return;
         }
         let mut log = lock(&log);
-        log.notice(&notice);
+        if let SingleEvent::Shortage(_) = event {
+            log.notice(&notice);
+        }
         for failure in &failures {
             log.notice(&Notice::NotifyFailed(failure));
         }

@@ -34,6 +34,16 @@ impl Snapshot<'_> {
         self.phase.stop()
     }
 
+    /// Whether this child fills a slot and is healthy, or is a successor that is ready.
+    pub(crate) fn is_healthy(self, child: ChildId) -> bool {
+        let known = self.fleet.child(child);
+        known.is_some_and(|known| match known.location {
+            ChildLocation::Slot => self.fleet.slot(known.slot).is_serving(),
+            ChildLocation::Successor(successor) => successor.state.is_serving(),
+            ChildLocation::DrainingChild(_) => false,
+        })
+    }
+
     /// Whether the supervisor waits for this child to drain. Its exit does not count.
     ///
     /// This is `false` for a child that was given up.

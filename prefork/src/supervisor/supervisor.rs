@@ -391,7 +391,7 @@ impl Supervisor {
             TimeoutAction::Stay => None,
             TimeoutAction::Become(state) => {
                 self.enter(slot, state);
-                None
+                state.child().map(|child| Action::ReportHealthy { child })
             }
             TimeoutAction::Start => Some(self.start(slot, None)),
             TimeoutAction::Recover(child) => self.recover(slot, child, now),
@@ -543,7 +543,7 @@ impl Supervisor {
         match successor.on_timeout(now) {
             SuccessorTimeout::AsInSlot(TimeoutAction::Become(state)) => {
                 self.fleet.set_successor(child, successor.with_state(state));
-                None
+                Some(Action::ReportHealthy { child })
             }
             SuccessorTimeout::AsInSlot(TimeoutAction::Kill { reason, .. }) => {
                 self.end_draining(now, |other, _| other == slot);

@@ -104,6 +104,8 @@ struct Process {
     must_leave: bool,
     readiness: Readiness,
     is_healthy: bool,
+    /// It was reported as healthy by time.
+    was_reported: bool,
     has_closed: bool,
     has_violated: bool,
     has_main_ended: bool,

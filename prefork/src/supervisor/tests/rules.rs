@@ -180,9 +180,9 @@ fn a_child_that_cannot_report_readiness_is_healthy_after_some_time() {
     stage.settle(ASSUMED);
     assert_eq!(stage.rest(), Some(HEALTHY));
     stage.pass(HEALTHY);
-    assert_eq!(stage.ask(), []);
-    assert_eq!(stage.rest(), None);
     let child = stage.child();
+    assert_eq!(stage.ask(), [Action::ReportHealthy { child }]);
+    assert_eq!(stage.rest(), None);
     stage.exit(child);
     assert_eq!(stage.ask(), [replace(0, 1, 2)]);
 }
@@ -234,7 +234,7 @@ fn a_corrected_readiness_is_timed_from_the_start() {
     let readiness = ASSUMED;
     stage.pass(2 * MOMENT);
     stage.tell(Event::Readiness { child, readiness });
-    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.ask(), [Action::ReportHealthy { child }]);
     assert_eq!(stage.rest(), None, "it has lived long enough already");
 }
 

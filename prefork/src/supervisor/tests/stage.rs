@@ -118,7 +118,8 @@ impl Stage {
                     let program = ProgramId(self.programs);
                     self.tell(Event::ProgramOpened { program });
                 }
-                Action::Terminate { .. }
+                Action::ReportHealthy { .. }
+                | Action::Terminate { .. }
                 | Action::Kill { .. }
                 | Action::GiveUp { .. }
                 | Action::ReportRunning { .. }

@@ -663,6 +663,7 @@ fn rollout_action_word(action: &Action) -> Option<String> {
             Gate::Open => None,
         },
         Action::AnnounceMasterReady
+        | Action::ReportHealthy { .. }
         | Action::Serve { .. }
         | Action::Terminate { .. }
         | Action::Kill { .. }
@@ -782,6 +783,7 @@ fn child_action_word(action: &Action) -> Option<String> {
         }),
         Action::GiveUp { .. } => Some("GiveUp".into()),
         Action::ReportRunning { .. } => Some("ReportRunning".into()),
+        Action::ReportHealthy { .. } => Some("ReportHealthy".into()),
         Action::Serve { .. } => Some("Serve".into()),
         Action::ReportReplaced { .. } => Some("ReportReplaced".into()),
         Action::AnnounceMasterReady
@@ -975,6 +977,7 @@ fn fleet_action_word(action: &Action) -> Option<String> {
         Action::AnnounceMasterReady => Some("AnnounceMasterReady".into()),
         Action::CloseListeners => Some("CloseListeners".into()),
         Action::Start { .. }
+        | Action::ReportHealthy { .. }
         | Action::Terminate { .. }
         | Action::Kill { .. }
         | Action::GiveUp { .. }

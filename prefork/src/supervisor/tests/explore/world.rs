@@ -458,6 +458,16 @@ impl World {
                     Ok(())
                 }
             },
+            Action::ReportHealthy { child } => {
+                let process = self.process(child).ok_or("healthy after its exit")?;
+                let has_role = process.fills_slot || process.is_successor;
+                ensure(
+                    process.is_healthy && has_role && !process.was_reported,
+                    "a child that has lived for healthy_after is reported once",
+                )?;
+                process.was_reported = true;
+                Ok(())
+            }
             Action::AnnounceMasterReady => {
                 let all = self.slots.iter().all(|slot| slot.was_confirmed);
                 ensure(
@@ -637,6 +647,7 @@ impl Process {
             must_leave: false,
             readiness: Readiness::Notified,
             is_healthy: false,
+            was_reported: false,
             has_closed: false,
             has_violated: false,
             has_main_ended: false,
@@ -665,6 +676,8 @@ impl Process {
             must_leave,
             readiness,
             is_healthy,
+            // One that is not healthy by time is never reported.
+            was_reported: _,
             has_closed,
             has_violated,
             has_main_ended,

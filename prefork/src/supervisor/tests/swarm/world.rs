@@ -431,6 +431,10 @@ impl World {
                 }
                 Ok(())
             }
+            Action::ReportHealthy { .. } => {
+                self.call_hook()?;
+                Ok(())
+            }
             Action::GiveUp { .. }
             | Action::ReportRunning { .. }
             | Action::ReportReplaced { .. }
@@ -658,7 +662,7 @@ impl PartialOrd for Coming {
 }
 
 /// Everything that a run must see at least once. A new action or cause belongs here.
-pub(super) const NAMES: [&str; 30] = [
+pub(super) const NAMES: [&str; 31] = [
     "start",
     "announce",
     "terminate",
@@ -689,6 +693,7 @@ pub(super) const NAMES: [&str; 30] = [
     "verdict: refused, time",
     "the last rollout is accepted",
     "children are left after a roll-back",
+    "report healthy",
 ];
 
 fn name_of_action(action: Action) -> &'static str {
@@ -703,6 +708,7 @@ fn name_of_action(action: Action) -> &'static str {
         },
         Action::GiveUp { .. } => NAMES[6],
         Action::ReportRunning { .. } => NAMES[7],
+        Action::ReportHealthy { .. } => NAMES[30],
         Action::CloseListeners => NAMES[8],
         Action::OpenProgram => NAMES[17],
         Action::Serve { .. } => NAMES[18],

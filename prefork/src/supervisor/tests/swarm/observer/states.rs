@@ -193,17 +193,14 @@ impl Observer {
     /// Something was due and has not happened.
     fn missed(&mut self, promise: Promise) -> Result<(), Broken> {
         let promised = match promise {
-            Promise::Healthy(id) if self.fills(id).is_some() => {
-                self.become_healthy(id);
-                return Ok(());
-            }
             Promise::Fill(..) => "a slot is filled again when its delay is over",
             Promise::Ready(_) => "a child that is not ready in time is killed",
             Promise::Ask(_) => "a child that leaves its slot is asked to stop",
             Promise::Kill(_) => "a child is killed when its time is over or it broke the protocol",
             Promise::Report(_) => "a slot does not wait for a process whose `main` has ended",
             Promise::GiveUp(_) => "the supervisor does not wait for a child that cannot be killed",
-            Promise::Healthy(_) | Promise::Serve(_) => "a successor serves as soon as it is ready",
+            Promise::Healthy(_) => "a child that has lived for `healthy_after` is healthy",
+            Promise::Serve(_) => "a successor serves as soon as it is ready",
             Promise::Unanswered(_) => "no stop waits for a start that is not answered",
             Promise::Replace(_) => "a successor that has soaked replaces the child of its slot",
             Promise::EndRollout(_) => "a rollout and a roll-back end within `rollout_timeout`",
