@@ -29,6 +29,7 @@ fn main(listener: Listener, worker: Worker) -> io::Result<()> {
             return Ok(());
         }
         "panics after its first accept" => end_after(50, || panic!("no luck")),
+        "takes back its readiness" => end_after(50, prefork::not_ready),
         "lives for 900 ms" => end_after(900, || process::exit(9)),
         _ => {}
     }
@@ -48,12 +49,13 @@ fn behavior() -> String {
     fs::read_to_string(directory().join("behavior")).unwrap_or_default()
 }
 
-/// Ends the process at some time after its first accept.
+/// Ends the process, or does something else, at some time after its first accept.
 fn end_after(milliseconds: u64, end: fn()) {
     thread::spawn(move || {
         thread::sleep(Duration::from_millis(milliseconds));
-        let _ = std::panic::catch_unwind(end);
-        process::exit(101);
+        if std::panic::catch_unwind(end).is_err() {
+            process::exit(101);
+        }
     });
 }
 

@@ -3,8 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use prefork::{Error, Handle, Prefork};
-use prefork_testkit::{MemoryLog, eventually};
+use prefork_testkit::{MemoryLog, RunningServer, Server, eventually};
+use prefork_tests::client::{answer, ask, connect, get, slot_and_pid};
+use prefork_tests::proc;
 use prefork_tests::signals::send;
+
+const FICKLE: &str = env!("CARGO_BIN_EXE_fickle");
 
 /// The beginning of a script that a child runs. It defines `ready`.
 const PRELUDE: &str = r"
@@ -149,4 +153,83 @@ fn an_error_of_a_hook_about_readiness_ends_the_master() {
         let is_named = matches!(&error, Error::Hook { hook, .. } if *hook == name);
         assert!(is_named, "{name}: {error}");
     }
+}
+
+/// Asks a worker to be not ready for this time. Returns its pid.
+fn take_back(server: &RunningServer, milliseconds: u32) -> i32 {
+    let path = format!("/not_ready?ms={milliseconds}");
+    pid_of(&get(server.addr(), &path).expect("an answer"))
+}
+
+fn pid_of(answer: &str) -> i32 {
+    slot_and_pid(answer).expect("it names its worker").1
+}
+
+#[test]
+fn a_worker_that_is_not_ready_leaves_new_connections_to_the_others() {
+    let server = Server::new(FICKLE).start();
+    let pid = take_back(&server, 1_500);
+    let line = format!("(pid {pid}) not ready: it accepts no connections");
+    server.wait_for_log(|logged| logged.contains(&line));
+    for _ in 0..50 {
+        let answer = get(server.addr(), "/").expect("the other worker answers");
+        assert_ne!(pid_of(&answer), pid);
+    }
+    let line = format!("(pid {pid}) ready again");
+    server.wait_for_log(|logged| logged.contains(&line));
+    server.wait_for_log(|logged| logged.contains("all workers are ready again (2 workers)"));
+    eventually("an answer of that worker", || {
+        let answer = get(server.addr(), "/").expect("an answer");
+        (pid_of(&answer) == pid).then_some(())
+    });
+    let log = server.log();
+    assert!(!log.iter().any(|line| line.contains("exited")), "{log:#?}");
+}
+
+#[test]
+fn connections_wait_while_no_worker_is_ready() {
+    let server = Server::new(FICKLE).env("PREFORK_WORKERS", "1").start();
+    let pid = take_back(&server, 700);
+    let waiting: Vec<_> = (0..5)
+        .map(|_| ask(server.addr(), "/").expect("the server is listening"))
+        .collect();
+    eventually("the queue", || {
+        (proc::queued(server.addr()) == 5).then_some(())
+    });
+    for client in waiting {
+        assert_eq!(pid_of(&answer(client).expect("an answer")), pid);
+    }
+}
+
+#[test]
+fn a_worker_whose_readiness_changes_often_is_neither_killed_nor_floods_the_log() {
+    let server = Server::new(FICKLE).env("PREFORK_WORKERS", "1").start();
+    let answer = get(server.addr(), "/flap?times=3000").expect("an answer");
+    let again = get(server.addr(), "/").expect("an answer");
+    assert_eq!(pid_of(&answer), pid_of(&again));
+    let log = server.log();
+    let is_report = |line: &&String| line.contains("not ready") || line.contains("ready again");
+    assert!(log.iter().filter(is_report).count() < 10, "{log:#?}");
+}
+
+#[test]
+fn a_worker_that_is_not_ready_drains_and_leaves_the_queue() {
+    let mut server = Server::new(FICKLE).start();
+    let pid = take_back(&server, 60_000);
+    let line = format!("(pid {pid}) not ready");
+    server.wait_for_log(|logged| logged.contains(&line));
+    // It must not wait for requests of this connection.
+    let _idle = connect(server.addr()).expect("the server is listening");
+    assert_eq!(server.stop().code(), Some(0));
+    let log = server.final_log();
+    assert!(!log.iter().any(|line| line.contains("killed")), "{log:#?}");
+}
+
+#[test]
+fn a_single_process_that_is_not_ready_lets_connections_wait() {
+    let server = Server::new(FICKLE).env("PREFORK_WORKERS", "0").start();
+    take_back(&server, 500);
+    server.wait_for_log(|line| line.contains("not ready: it accepts no connections"));
+    get(server.addr(), "/").expect("an answer");
+    server.wait_for_log(|line| line.contains("ready again"));
 }

@@ -264,6 +264,10 @@ fn a_program_that_fails_is_refused_with_its_last_words() {
         ("exits before main", ["stage ready", "exited with status 3"]),
         ("fails", ["stage ready", "main returned an error: "]),
         ("panics after its first accept", ["stage soak", "no luck"]),
+        (
+            "takes back its readiness",
+            ["stage soak", "took back its readiness"],
+        ),
         ("never accepts", ["stage ready", "ready_timeout (500ms)"]),
         ("lives for 900 ms", ["stage soak", "exited with status 9"]),
     ] {

@@ -24,8 +24,10 @@ pub(crate) enum FromChild {
         /// versions omit the key.
         options: Vec<String>,
     },
-    /// The child serves.
+    /// The child serves, for the first time or again.
     Ready,
+    /// The child took back its readiness: it accepts no connections until `Ready`.
+    Unready,
     /// The child accepts no more connections.
     Closed,
     /// The message and location of a panic.
@@ -137,6 +139,7 @@ impl FromChild {
                 format!("hello protocol={protocol} ready={ready} listeners={listeners}{options}")
             }
             Self::Ready => "ready".to_owned(),
+            Self::Unready => "unready".to_owned(),
             Self::Closed => "closed".to_owned(),
             Self::Panic(text) => format!("panic {}", truncate(text)),
             Self::Ended(end) => end.encode(),
@@ -165,6 +168,7 @@ impl FromChild {
                 options: names(value(rest, "options").unwrap_or("")),
             },
             "ready" => Self::Ready,
+            "unready" => Self::Unready,
             "closed" => Self::Closed,
             "panic" => Self::Panic(rest.to_owned()),
             "ended" => Self::Ended(MainEnd::decode(rest)?),
@@ -261,7 +265,7 @@ mod tests {
             options: vec!["workers:0000abcd".to_owned(), "listen:1".to_owned()],
         };
         let ended = FromChild::Ended;
-        let from_child: [(FromChild, &str); 9] = [
+        let from_child: [(FromChild, &str); 10] = [
             (
                 hello,
                 "hello protocol=1 ready=announced listeners=http,admin \
@@ -277,6 +281,7 @@ mod tests {
                 "hello protocol=1 ready=unseen listeners=",
             ),
             (FromChild::Ready, "ready"),
+            (FromChild::Unready, "unready"),
             (FromChild::Closed, "closed"),
             (FromChild::Panic("a b".to_owned()), "panic a b"),
             (ended(MainEnd::Returned), "ended how=returned"),

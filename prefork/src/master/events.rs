@@ -218,6 +218,7 @@ impl Master {
                     self.notify_heard(Event::Ready { child: id });
                     self.note_ready(id);
                 }
+                ChannelInput::Unready => self.on_unready(id),
                 ChannelInput::Shortage(worker, shortage) => self.emit(&Notice::Shortage {
                     worker: Some(worker),
                     shortage: &shortage,
@@ -274,6 +275,40 @@ impl Master {
         if !std::mem::replace(&mut child.is_ready, true) {
             let (worker, age) = (child.process(), child.started.elapsed());
             self.emit(&Notice::WorkerReady { worker, age });
+        } else if child.is_unready {
+            self.report_readiness(id, true);
+        }
+    }
+
+    /// Handles a child that takes back its readiness.
+    fn on_unready(&mut self, id: ChildId) {
+        if self.supervisor.snapshot().is_healthy(id) {
+            self.report_readiness(id, false);
+        }
+        if let Some(child) = self.children.get(&id)
+            && child.is_successor
+            && child.is_ready
+        {
+            let failure = SuccessorFailure {
+                pid: Some(child.pid),
+                cause: "took back its readiness".to_owned(),
+                last_words: None,
+            };
+            self.rollout.failures.entry(id).or_insert(failure);
+        }
+        self.notify_heard(Event::Unready { child: id });
+    }
+
+    /// Reports that a child has taken back its readiness, or is ready again.
+    fn report_readiness(&mut self, id: ChildId, is_ready: bool) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        // A worker limits its reports, too, but the program may be another one.
+        if is_ready || child.readiness_rate.try_acquire(Instant::now()) {
+            child.is_unready = !is_ready;
+            let worker = Some(child.process());
+            self.emit(&Notice::ReadinessChanged { worker, is_ready });
         }
     }
 
@@ -418,6 +453,7 @@ enum ChannelInput {
         options: Vec<String>,
     },
     Ready,
+    Unready,
     Shortage(WorkerProcess, Shortage),
     Skipped,
     Nothing,
@@ -453,6 +489,7 @@ impl ChildProcess {
                 });
             }
             FromChild::Ready => return Ok(ChannelInput::Ready),
+            FromChild::Unready => return Ok(ChannelInput::Unready),
             FromChild::Closed => Event::Closed { child },
             FromChild::Panic(text) => {
                 self.last_panic = Some((text, Instant::now()));

@@ -309,6 +309,14 @@ impl LogLine {
                     format!("stopped after {taken}: all workers exited"),
                 )
             }
+            Notice::ReadinessChanged { is_ready, .. } => {
+                let (level, what) = if *is_ready {
+                    (Level::Info, "ready again")
+                } else {
+                    (Level::Warn, "not ready: it accepts no connections")
+                };
+                (level, about_worker(notice, what))
+            }
             Notice::AllHealthy { pids, .. } => {
                 let workers = count_workers(pids.len());
                 (Level::Info, format!("all workers are ready ({workers})"))
@@ -385,6 +393,7 @@ impl LineFields {
             | Notice::HealthyAgain { .. }
             | Notice::WorkerStarted { .. }
             | Notice::WorkerReady { .. }
+            | Notice::ReadinessChanged { .. }
             | Notice::WorkerKilled { .. }
             | Notice::WorkerUnreaped { .. }
             | Notice::WorkerGivenUp { .. }

@@ -56,6 +56,12 @@ pub(crate) enum Notice<'a> {
         /// The time since its start.
         age: Duration,
     },
+    /// A worker that was healthy took back its readiness, or is ready again. Without a worker: this
+    /// single process.
+    ReadinessChanged {
+        worker: Option<WorkerProcess>,
+        is_ready: bool,
+    },
     /// The master sent SIGKILL to the worker.
     WorkerKilled { worker: WorkerProcess },
     WorkerExited {
@@ -228,7 +234,7 @@ impl Notice<'_> {
             | Self::WorkerUnreaped { worker, .. }
             | Self::WorkerStillRuns { worker, .. }
             | Self::WorkerGivenUp { worker, .. } => Some(worker),
-            Self::Shortage { worker, .. } => worker,
+            Self::Shortage { worker, .. } | Self::ReadinessChanged { worker, .. } => worker,
             // About the master, a listener or a slot.
             Self::StartWarning(_)
             | Self::StartCanceled { .. }

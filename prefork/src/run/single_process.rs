@@ -128,12 +128,19 @@ fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {
 
 /// Reports what happens later, on any thread.
 fn observer(log: Arc<Mutex<Log>>, listeners: Vec<ListenerInfo>) -> SingleObserver {
-    let is_stopping = AtomicBool::new(false);
+    let (is_stopping, was_ready) = (AtomicBool::new(false), AtomicBool::new(false));
     Arc::new(move |event| {
         let listeners = &listeners;
+        let changed = |is_ready| Notice::ReadinessChanged {
+            worker: None,
+            is_ready,
+        };
         let notice = match event {
             // As in a master: not after a stop began.
             SingleEvent::Ready if is_stopping.load(Ordering::Acquire) => return,
+            SingleEvent::Unready if was_ready.load(Ordering::Acquire) => changed(false),
+            SingleEvent::Unready => return,
+            SingleEvent::Ready if was_ready.swap(true, Ordering::AcqRel) => changed(true),
             SingleEvent::Ready => Notice::AllHealthy {
                 pids: Vec::new(),
                 listeners,
@@ -149,12 +156,16 @@ fn observer(log: Arc<Mutex<Log>>, listeners: Vec<ListenerInfo>) -> SingleObserve
         };
         // Without the lock: a logger that blocks must not delay a stop.
         let failures = send(&notice);
-        if failures.is_empty() && !matches!(event, SingleEvent::Shortage(_)) {
-            // The other events have no line.
+        // The start and the stop have no line.
+        let has_line = matches!(
+            notice,
+            Notice::Shortage { .. } | Notice::ReadinessChanged { .. }
+        );
+        if failures.is_empty() && !has_line {
             return;
         }
         let mut log = lock(&log);
-        if let SingleEvent::Shortage(_) = event {
+        if has_line {
             log.notice(&notice);
         }
         for failure in &failures {

@@ -75,6 +75,7 @@ impl Supervisor {
             Event::Started { child, readiness } => (child, ChildEvent::Started(readiness)),
             Event::StartFailed { child, failure } => (child, ChildEvent::StartFailed(failure)),
             Event::Ready { child } => (child, ChildEvent::Ready),
+            Event::Unready { child } => (child, ChildEvent::Unready),
             Event::Readiness { child, readiness } => (child, ChildEvent::Readiness(readiness)),
             Event::MainEnded { child } => (child, ChildEvent::MainEnded),
             Event::Violation { child } => (child, ChildEvent::Violation),
@@ -504,7 +505,7 @@ impl Supervisor {
             Transition::Stay => {}
             Transition::Become(state) | Transition::Confirm(state) => {
                 let successor = successor.with_state(state);
-                if state.may_serve() {
+                if state.may_succeed() {
                     self.fleet.set_successor(child, successor);
                 } else {
                     self.end_draining(now, |other, _| other == slot);

@@ -7,6 +7,7 @@
 //! compares with this code.
 
 mod drain;
+mod readiness;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use drain::DrainDecision;
 pub(super) use drain::{Connections, Drain};
+use readiness::Readiness;
 
 /// The life of a worker, or of the process of single-process mode.
 #[derive(Debug, Clone)]
@@ -23,6 +25,7 @@ pub(super) struct Lifecycle {
     /// The grace period of the master, for drains that the master does not request.
     grace: Duration,
     stage: Stage,
+    readiness: Readiness,
     /// The deadline of the drain in the last action that had one.
     shown_deadline: Option<Instant>,
     /// Whether a listener can no longer accept.
@@ -92,6 +95,10 @@ pub(super) enum Backlog {
 pub(super) enum Event {
     /// The master opened the gate.
     GateOpened,
+    /// `main` took back the readiness of the worker, or is ready again.
+    ReadinessChanged {
+        is_ready: bool,
+    },
     /// The master requested a drain within this budget.
     DrainRequested {
         budget: Duration,
@@ -122,6 +129,11 @@ pub(super) enum Event {
 pub(super) enum Action {
     /// Let the listeners accept connections.
     OpenGate,
+    /// Report to the master, or in a single process to the observer, that the worker is not ready
+    /// any more, or ready again.
+    ReportReadiness {
+        is_ready: bool,
+    },
     /// Log that the master died, and start the hook `on_master_death`.
     RunHook,
     /// Begin the drain: `shutdown()` shows the deadline, and the listeners accept what waits in the
@@ -181,6 +193,7 @@ impl Lifecycle {
             },
             grace,
             stage: Stage::Serving,
+            readiness: Readiness::default(),
             shown_deadline: None,
             has_failed: false,
             is_interrupted: false,
@@ -205,6 +218,7 @@ impl Lifecycle {
                 | Stage::Draining(_)
                 | Stage::Resolved(_) => {}
             },
+            Event::ReadinessChanged { is_ready } => self.readiness.set(is_ready),
             Event::DrainRequested { budget } => self.drain(budget, Backlog::Serve, now),
             Event::Terminated => self.drain(self.grace, Backlog::Serve, now),
             Event::Interrupted => self.is_interrupted = true,
@@ -275,6 +289,12 @@ impl Lifecycle {
         let backlog = match &mut self.stage {
             // The child that it was to replace has the same queue.
             Stage::Gated => Backlog::Leave,
+            // Nothing else serves the queue of a single process.
+            Stage::MustOpenGate | Stage::Serving
+                if self.readiness.is_taken_back() && self.master != Master::None =>
+            {
+                Backlog::Leave
+            }
             Stage::MustOpenGate | Stage::Serving => backlog,
             Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
                 drain.shorten(now, budget);
@@ -301,6 +321,11 @@ impl Lifecycle {
         if let Stage::MustOpenGate = self.stage {
             self.stage = Stage::Serving;
             return Some(Action::OpenGate);
+        }
+        if self.has_reports()
+            && let Some(is_ready) = self.readiness.report(now)
+        {
+            return Some(Action::ReportReadiness { is_ready });
         }
         if let Stage::MustDrain {
             drain,
@@ -363,7 +388,8 @@ impl Lifecycle {
             Master::Dead(Orphan::HookRunning) => self.draining().map(|drain| drain.half),
             Master::None | Master::Alive | Master::Dead(_) => None,
         };
-        let all = [resolve, terminate, self.end_at()];
+        let report = self.readiness.due(now).filter(|_| self.has_reports());
+        let all = [report, resolve, terminate, self.end_at()];
         all.into_iter().flatten().min()
     }
 
@@ -374,6 +400,14 @@ impl Lifecycle {
                 (&self.master, &self.stage),
                 (Master::Dead(_), Stage::Resolved(_))
             )
+    }
+
+    /// Whether the readiness counts. A worker that drains is not ready.
+    fn has_reports(&self) -> bool {
+        match self.stage {
+            Stage::Gated | Stage::MustOpenGate | Stage::Serving => true,
+            Stage::MustDrain { .. } | Stage::Draining(_) | Stage::Resolved(_) => false,
+        }
     }
 
     /// The drain, once the listeners were asked to close.

@@ -19,7 +19,7 @@ use super::shortage_log::{ShortageLine, ShortageLog};
 use crate::channel::{Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
 use crate::error::{Shortage, ShortageStage};
 use crate::hook::OnceHook;
-use crate::net::{DrainPolicy, LastIo};
+use crate::net::{AcceptGate, DrainPolicy, LastIo};
 use crate::stop_signals::{StopSignal, StopSignals};
 use crate::sys::peer::PeerProcess;
 use crate::sys::{light_thread, process, stderr};
@@ -151,6 +151,9 @@ impl Monitor {
 
     /// Handles a change that woke this thread.
     fn on_change(&mut self) {
+        if let Some(is_ready) = self.context.changed_readiness() {
+            self.handle(Event::ReadinessChanged { is_ready });
+        }
         if self.context.has_main_ended() {
             self.handle(Event::MainEnded);
         }
@@ -211,7 +214,8 @@ impl Monitor {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::OpenGate => self.context.tracker.open_gate(),
+            Action::OpenGate => self.context.tracker.open_gate(AcceptGate::Successor),
+            Action::ReportReadiness { is_ready } => self.report_readiness(is_ready),
             Action::RunHook => self.run_hook(),
             Action::CloseListeners {
                 deadline,
@@ -248,6 +252,18 @@ impl Monitor {
             // late clients at once.
             Action::SendClosed => self.send(&FromChild::Closed),
             Action::EndProcess(cause) => self.end_process(cause),
+        }
+    }
+
+    fn report_readiness(&self, is_ready: bool) {
+        let (frame, event) = if is_ready {
+            (FromChild::Ready, SingleEvent::Ready)
+        } else {
+            (FromChild::Unready, SingleEvent::Unready)
+        };
+        self.send(&frame);
+        if let Some(observer) = &self.observer {
+            observer(event);
         }
     }
 

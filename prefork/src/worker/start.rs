@@ -25,7 +25,7 @@ use crate::channel::{
 use crate::error::Error;
 use crate::hook::{self, Init, OnceHook};
 use crate::listen::{BoundListener, InheritedFds, InheritedListener, inherit};
-use crate::net::ConnTracker;
+use crate::net::{AcceptGate, ConnTracker};
 use crate::stop_signals::StopSignals;
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
@@ -161,7 +161,7 @@ pub(super) fn build(
     });
     let mut lifecycle = Lifecycle::new(parts.host, parts.master.is_some(), parts.grace);
     if parts.is_gated {
-        tracker.close_gate();
+        tracker.close_gate(AcceptGate::Successor);
         lifecycle = lifecycle.gated();
     }
     let signals = Arc::new(SignalReceiver::new().map_err(&setup)?);

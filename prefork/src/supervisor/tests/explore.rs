@@ -104,6 +104,8 @@ struct Process {
     must_leave: bool,
     readiness: Readiness,
     is_healthy: bool,
+    /// It has taken back its readiness.
+    is_unready: bool,
     /// It was reported as healthy by time.
     was_reported: bool,
     has_closed: bool,
@@ -337,7 +339,7 @@ impl Fleets<'_> {
     }
 }
 
-fn child_events(child: ChildId) -> [Event; 12] {
+fn child_events(child: ChildId) -> [Event; 13] {
     let failed = |failure| Event::StartFailed { child, failure };
     let started = |readiness| Event::Started { child, readiness };
     let readiness = |readiness| Event::Readiness { child, readiness };
@@ -348,6 +350,7 @@ fn child_events(child: ChildId) -> [Event; 12] {
         failed(StartFailure::Permanent),
         failed(StartFailure::Refused),
         Event::Ready { child },
+        Event::Unready { child },
         readiness(Readiness::Notified),
         readiness(Readiness::Assumed),
         Event::MainEnded { child },
@@ -362,6 +365,7 @@ fn child_of(event: Event) -> Option<ChildId> {
         Event::Started { child, .. }
         | Event::StartFailed { child, .. }
         | Event::Ready { child }
+        | Event::Unready { child }
         | Event::Readiness { child, .. }
         | Event::MainEnded { child }
         | Event::Closed { child }

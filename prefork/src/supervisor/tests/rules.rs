@@ -239,6 +239,60 @@ fn a_corrected_readiness_is_timed_from_the_start() {
 }
 
 #[test]
+fn a_child_that_takes_back_its_readiness_keeps_its_slot() {
+    let mut stage = Stage::serving(policy(2));
+    let child = stage.child();
+    assert!(stage.supervisor.is_healthy());
+    stage.tell(Event::Unready { child });
+    assert!(!stage.supervisor.is_healthy());
+    assert_eq!(stage.ask(), []);
+    assert_eq!(
+        stage.rest(),
+        None,
+        "nothing limits how long it is not ready"
+    );
+    stage.tell(Event::Ready { child });
+    assert!(stage.supervisor.is_healthy());
+    stage.tell(Event::Unready { child });
+    stage.exit(child);
+    assert_eq!(stage.ask(), [replace(0, 1, 3)], "at once: it was healthy");
+}
+
+#[test]
+fn a_child_that_takes_back_its_readiness_before_it_was_healthy_must_report_it() {
+    let mut stage = Stage::new(policy(1));
+    stage.settle(ASSUMED);
+    let child = stage.child();
+    stage.pass(HEALTHY - MOMENT);
+    stage.tell(Event::Unready { child });
+    assert_eq!(stage.rest(), Some(READY - HEALTHY + MOMENT));
+    stage.pass(READY);
+    assert_eq!(stage.ask(), [kill(child, KillReason::NotReady)]);
+}
+
+#[test]
+fn a_rollout_does_not_depend_on_the_readiness_of_children_that_fill_slots() {
+    let mut stage = Stage::serving(policy(2));
+    let old = stage.child();
+    stage.tell(Event::Unready { child: old });
+    let child = stage.roll_out_slot();
+    stage.tell(Event::Unready { child });
+    stage.roll_out_slot();
+    let verdict = stage
+        .settle(NOTIFIED)
+        .into_iter()
+        .find_map(|action| match action {
+            Action::ReportVerdict(verdict) => Some(verdict),
+            _ => None,
+        });
+    assert!(
+        matches!(verdict, Some(Verdict::Accepted { .. })),
+        "{verdict:?}"
+    );
+    assert!(!stage.supervisor.is_healthy());
+}
+
+#[test]
 fn a_child_that_violates_the_protocol_is_killed_and_its_exit_counts() {
     let mut stage = Stage::serving(policy(1));
     let child = stage.child();
@@ -1172,7 +1226,7 @@ fn a_rollout_replaces_one_child_and_then_several_at_once() {
 #[test]
 fn a_successor_that_fails_before_it_has_soaked_changes_nothing() {
     type Fail = fn(&mut Stage);
-    let fails: [(RefusalStage, Fail); 5] = [
+    let fails: [(RefusalStage, Fail); 7] = [
         (RefusalStage::Start, |stage| {
             let (child, failure) = (ChildId(3), StartFailure::Permanent);
             stage.tell(Event::StartFailed { child, failure });
@@ -1195,6 +1249,16 @@ fn a_successor_that_fails_before_it_has_soaked_changes_nothing() {
         (RefusalStage::Soak, |stage| {
             serve(stage, ChildId(3));
             stage.tell(Event::MainEnded { child: ChildId(3) });
+        }),
+        (RefusalStage::Ready, |stage| {
+            let (child, readiness) = (ChildId(3), NOTIFIED);
+            stage.tell(Event::Started { child, readiness });
+            stage.tell(Event::Ready { child });
+            stage.tell(Event::Unready { child });
+        }),
+        (RefusalStage::Soak, |stage| {
+            serve(stage, ChildId(3));
+            stage.tell(Event::Unready { child: ChildId(3) });
         }),
     ];
     for (expected, fail) in fails {

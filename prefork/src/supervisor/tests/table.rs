@@ -115,7 +115,7 @@ fn the_tables_name_every_state_and_every_event() {
     assert_eq!(found.iter().collect::<Vec<_>>(), expected);
 }
 
-const SLOT_STATES: [&str; 12] = [
+const SLOT_STATES: [&str; 13] = [
     "Unstarted",
     "Recovering",
     "Reverting",
@@ -124,6 +124,7 @@ const SLOT_STATES: [&str; 12] = [
     "Starting",
     "Probation",
     "Serving",
+    "Unready",
     "Ending",
     "MustKill",
     "Killed",
@@ -160,13 +161,14 @@ const PHASES: [&str; 6] = [
     "Stopping",
     "Ended",
 ];
-const EVENTS: [&str; 22] = [
+const EVENTS: [&str; 23] = [
     "`Started`, notified",
     "`Started`, assumed",
     "`StartFailed`, transient",
     "`StartFailed`, permanent",
     "`StartFailed`, refused",
     "`Ready`",
+    "`Unready`",
     "`Readiness`, notified",
     "`Readiness`, assumed",
     "`Closed`",
@@ -204,6 +206,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         "Started" => Event::Started { child, readiness },
         "StartFailed" => Event::StartFailed { child, failure },
         "Ready" => Event::Ready { child },
+        "Unready" => Event::Unready { child },
         "Readiness" => Event::Readiness { child, readiness },
         "Closed" => Event::Closed { child },
         "MainEnded" => Event::MainEnded { child },
@@ -226,6 +229,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         Event::Started { .. }
         | Event::StartFailed { .. }
         | Event::Ready { .. }
+        | Event::Unready { .. }
         | Event::Readiness { .. }
         | Event::Closed { .. }
         | Event::MainEnded { .. }
@@ -426,6 +430,10 @@ fn last_slot_in(quoted: &str, slots: usize) -> Scene {
             stage.exit(child);
         }
         "Serving" => stage.tell(Event::Ready { child }),
+        "Unready" => {
+            stage.tell(Event::Ready { child });
+            stage.tell(Event::Unready { child });
+        }
         "Ending" => {
             stage.tell(Event::Ready { child });
             stage.tell(Event::MainEnded { child });
@@ -804,6 +812,7 @@ pub(super) fn slot_name(state: &SlotState) -> &'static str {
         SlotState::Starting { .. } => "Starting",
         SlotState::Probation { .. } => "Probation",
         SlotState::Serving { .. } => "Serving",
+        SlotState::Unready { .. } => "Unready",
         SlotState::Ending { .. } => "Ending",
         SlotState::MustKill { .. } => "MustKill",
         SlotState::Killed { .. } => "Killed",

@@ -45,6 +45,8 @@ macro_rules! rows {
 
 rows! {
     "`GateOpened`": GateOpened {},
+    "`ReadinessChanged`, not ready": ReadinessChanged { is_ready: false },
+    "`ReadinessChanged`, ready": ReadinessChanged { is_ready: true },
     "`DrainRequested`": DrainRequested { budget: BUDGET },
     "`DrainRequested`, shorter": DrainRequested { budget: SHORTER },
     "`Terminated`": Terminated {},
@@ -117,6 +119,12 @@ impl Stand {
         let action = self.lifecycle.next_action(self.now).expect(name);
         assert_eq!(action_name(action), name);
         self
+    }
+
+    /// A worker that has taken back its readiness, and has reported that.
+    fn unready() -> Self {
+        let unready = Self::worker().with(Event::ReadinessChanged { is_ready: false });
+        unready.performing("ReportReadiness, not ready")
     }
 
     /// A worker in this stage. A `Draining` one has these connections.
@@ -227,6 +235,8 @@ impl Stand {
 fn action_name(action: Action) -> String {
     match action {
         Action::OpenGate => "OpenGate".to_owned(),
+        Action::ReportReadiness { is_ready: false } => "ReportReadiness, not ready".to_owned(),
+        Action::ReportReadiness { is_ready: true } => "ReportReadiness, ready".to_owned(),
         Action::RunHook => "RunHook".to_owned(),
         Action::CloseListeners { .. } => "CloseListeners".to_owned(),
         Action::Shorten { .. } => "Shorten".to_owned(),
@@ -318,6 +328,11 @@ fn difference(before: &Lifecycle, after: &Stand) -> Vec<String> {
         _ => false,
     };
     add(is_check_new, "checked");
+    let is_report_new = new.readiness.due(after.now).is_some() && new.has_reports();
+    add(
+        is_report_new && before.readiness.due(after.now).is_none(),
+        "report due",
+    );
     add(new.has_failed() != before.has_failed(), "failed");
     add(new.is_interrupted != before.is_interrupted, "interrupted");
     effects
@@ -376,12 +391,19 @@ fn a_stage_acts_in_time_as_in_the_table() {
     let resolved = Stand::in_stage("Resolved", CLOSED);
     let still_open = resolved.clone().with(Event::Changed(OPEN));
     let shorter = Event::DrainRequested { budget: SHORTER };
+    let changed = |is_ready| Event::ReadinessChanged { is_ready };
     compare_rows(
         "Stage × time",
         [
             ("`Gated`", Stand::gated()),
             ("`MustOpenGate`", Stand::in_stage("MustOpenGate", OPEN)),
             ("`Serving`", Stand::worker()),
+            ("`Serving`, not ready", Stand::worker().with(changed(false))),
+            (
+                "`Serving`, ready again",
+                Stand::unready().with(changed(true)),
+            ),
+            ("`Gated`, not ready", Stand::gated().with(changed(false))),
             ("`MustDrain`", Stand::in_stage("MustDrain", OPEN)),
             ("`Draining`, a listener is open", draining(OPEN)),
             ("`Draining`, all is read", draining(CLOSED)),
@@ -464,6 +486,45 @@ fn a_worker_ends_as_in_the_table() {
         ]
         .map(|(row, stand)| (row.to_owned(), stand.end())),
     );
+}
+
+#[test]
+fn a_worker_that_is_not_ready_leaves_the_queue_unless_it_is_alone() {
+    let events = [
+        Event::DrainRequested { budget: BUDGET },
+        Event::Terminated,
+        Event::MasterDied {
+            is_process_gone: true,
+        },
+    ];
+    for event in events {
+        let cells = effect(Stand::unready(), event);
+        assert!(cells.contains("`MustDrain`, leave"), "{event:?}: {cells}");
+        let ready = Stand::unready().with(Event::ReadinessChanged { is_ready: true });
+        let cells = effect(ready, event);
+        assert!(cells.contains("`MustDrain`, serve"), "{event:?}: {cells}");
+    }
+    let single = Stand::new(Host::Process, false);
+    let single = single.with(Event::ReadinessChanged { is_ready: false });
+    let cells = effect(single, Event::Terminated);
+    assert!(cells.contains("`MustDrain`, serve"), "{cells}");
+}
+
+#[test]
+fn changes_within_a_second_are_one_report() {
+    let changed = |is_ready| Event::ReadinessChanged { is_ready };
+    let mut stand = Stand::unready();
+    for _ in 0..100 {
+        stand.now += MOMENT;
+        stand = stand.with(changed(true)).with(changed(false));
+        assert_eq!(stand.lifecycle.next_action(stand.now), None);
+    }
+    assert_eq!(stand.lifecycle.deadline(stand.now), None, "nothing is new");
+    stand = stand.with(changed(true));
+    let due = stand.start + Duration::from_secs(1);
+    assert_eq!(stand.lifecycle.deadline(stand.now), Some(due));
+    stand.now = due;
+    stand.performing("ReportReadiness, ready");
 }
 
 #[test]

@@ -187,6 +187,7 @@ fn row(event: Event) -> &'static str {
             StartFailure::Refused => "`StartFailed`, refused",
         },
         Event::Ready { .. } => "`Ready`",
+        Event::Unready { .. } => "`Unready`",
         Event::Readiness { readiness, .. } => match readiness {
             Readiness::Notified => "`Readiness`, notified",
             Readiness::Assumed => "`Readiness`, assumed",

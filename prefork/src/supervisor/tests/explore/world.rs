@@ -139,8 +139,11 @@ impl World {
                     process.become_healthy();
                     let fills_slot = process.fills_slot;
                     self.was_healthy |= fills_slot;
+                } else if let Some(process) = self.process(child) {
+                    process.is_unready = false;
                 }
             }
+            Event::Unready { child } => self.note_unready(child, policy),
             Event::Readiness { child, readiness } => {
                 let at_once = policy.healthy_after.is_zero();
                 if let Some(process) = self.process(child)
@@ -248,6 +251,24 @@ impl World {
                     }
                 }
             }
+        }
+    }
+
+    fn note_unready(&mut self, child: ChildId, policy: &Policy) {
+        let now = self.now;
+        let Some(process) = self.process(child) else {
+            return;
+        };
+        if process.may_become_healthy() {
+            // It can report its readiness.
+            process.readiness = Readiness::Notified;
+        } else if process.serves() {
+            process.is_unready = true;
+        } else if process.is_successor && process.is_healthy {
+            let stage = process.stage();
+            process.leave(now, policy);
+            self.note_older_has_no_time(child);
+            self.note_failure(stage, policy);
         }
     }
 
@@ -647,6 +668,7 @@ impl Process {
             must_leave: false,
             readiness: Readiness::Notified,
             is_healthy: false,
+            is_unready: false,
             was_reported: false,
             has_closed: false,
             has_violated: false,
@@ -676,6 +698,7 @@ impl Process {
             must_leave,
             readiness,
             is_healthy,
+            is_unready,
             // One that is not healthy by time is never reported.
             was_reported: _,
             has_closed,
@@ -698,6 +721,7 @@ impl Process {
         form.flag(*must_leave);
         form.flag(*readiness == Readiness::Notified);
         form.flag(*is_healthy);
+        form.flag(*is_unready);
         form.flag(*has_closed);
         form.flag(*has_violated);
         form.flag(*has_main_ended);
@@ -734,6 +758,7 @@ impl Process {
     pub(super) fn leave(&mut self, now: Instant, policy: &Policy) {
         self.fills_slot = false;
         self.is_successor = false;
+        self.is_unready = false;
         self.soak_until = None;
         self.must_leave = true;
         self.ready_by = None;
@@ -766,7 +791,7 @@ impl Process {
 
     pub(super) fn serves(&self) -> bool {
         let is_over = self.has_violated || self.was_killed || self.has_main_ended;
-        self.fills_slot && self.is_healthy && !is_over
+        self.fills_slot && self.is_healthy && !self.is_unready && !is_over
     }
 
     /// Whether it drains in its grace period.

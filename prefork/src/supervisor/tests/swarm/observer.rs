@@ -41,6 +41,8 @@ pub(super) struct Observer {
     now: Nanos,
     confirmed: usize,
     healthy: usize,
+    /// How many slots have a child that was healthy and has taken back its readiness.
+    unready: usize,
     accepting: usize,
     awaited: usize,
     is_announced: bool,
@@ -121,6 +123,7 @@ impl Observer {
             now: 0,
             confirmed: 0,
             healthy: 0,
+            unready: 0,
             accepting: 0,
             awaited: 0,
             is_announced: false,
@@ -202,7 +205,7 @@ impl Observer {
             self.become_healthy(id);
         }
         let child = &self.children[&id];
-        let expected = child.is_healthy && child.serves();
+        let expected = child.is_healthy && !child.is_unready && child.serves();
         check(
             is_serving == expected,
             "a child serves if it proved that it is healthy, and only then",
@@ -240,8 +243,11 @@ impl Observer {
             Event::Ready { child } => {
                 if self.with_role(child).is_some_and(Child::may_be_healthy) {
                     self.become_healthy(child);
+                } else {
+                    self.set_unready(child, false);
                 }
             }
+            Event::Unready { child } => self.unready(child, at),
             Event::Readiness { child, readiness } => {
                 if self.with_role(child).is_some_and(Child::may_be_healthy) {
                     self.expect_health(child, readiness);
@@ -380,6 +386,41 @@ impl Observer {
         }
     }
 
+    /// It takes back its readiness: a successor fails, another child keeps its slot.
+    fn unready(&mut self, id: ChildId, at: Nanos) {
+        if self.with_role(id).is_some_and(Child::may_be_healthy) {
+            return self.expect_health(id, Readiness::Notified);
+        }
+        let serves = |child: &Child| child.is_healthy && child.serves();
+        if self.succeeds(id).is_some_and(serves) {
+            self.fail(id, at);
+        }
+        self.set_unready(id, true);
+    }
+
+    fn set_unready(&mut self, id: ChildId, is_unready: bool) {
+        let serves = |child: &Child| child.is_healthy && child.serves();
+        if !self.fills(id).is_some_and(serves) {
+            return;
+        }
+        let child = self.children.get_mut(&id).expect("it fills a slot");
+        if std::mem::replace(&mut child.is_unready, is_unready) != is_unready {
+            self.healthy -= usize::from(is_unready);
+            self.unready -= usize::from(!is_unready);
+            self.healthy += usize::from(!is_unready);
+            self.unready += usize::from(is_unready);
+        }
+    }
+
+    /// The child of a slot serves no more: it has failed, or leaves its slot.
+    fn count_out(&mut self, id: ChildId) {
+        let child = &self.children[&id];
+        if child.is_healthy && child.serves() {
+            self.healthy -= usize::from(!child.is_unready);
+            self.unready -= usize::from(child.is_unready);
+        }
+    }
+
     fn start_failed(
         &mut self,
         supervisor: &Supervisor,
@@ -428,11 +469,12 @@ impl Observer {
         if child.is_unstarted() || child.has_violated || child.killed.is_some() || !is_new {
             return;
         }
-        let was_serving = child.is_healthy && child.serves();
-        child.main_ended = Some(at);
         if fills {
-            self.healthy -= usize::from(was_serving);
+            self.count_out(id);
             self.promise(exit, Promise::Report(id));
+        }
+        if let Some(child) = self.children.get_mut(&id) {
+            child.main_ended = Some(at);
         }
         self.fail(id, at);
     }
@@ -445,9 +487,12 @@ impl Observer {
         if child.is_unstarted() || child.killed.is_some() || child.is_given_up {
             return;
         }
-        let was_serving = fills && child.is_healthy && child.serves();
-        child.has_violated = true;
-        self.healthy -= usize::from(was_serving);
+        if fills {
+            self.count_out(id);
+        }
+        if let Some(child) = self.children.get_mut(&id) {
+            child.has_violated = true;
+        }
         self.promise(at, Promise::Kill(id));
         self.fail(id, at);
     }
@@ -496,7 +541,7 @@ impl Observer {
             return;
         };
         let (index, was_healthy, program) = (child.slot, child.is_healthy, child.program);
-        self.healthy -= usize::from(was_healthy && child.serves());
+        self.count_out(id);
         let slot = &mut self.slots[index];
         slot.child = None;
         slot.left = at;
@@ -609,8 +654,7 @@ impl Observer {
     /// The slot gets no other child. Its child drains.
     fn retire(&mut self, index: usize, at: Nanos) {
         if let Some(id) = self.slots[index].child.take() {
-            let child = &self.children[&id];
-            self.healthy -= usize::from(child.is_healthy && child.serves());
+            self.count_out(id);
             self.drain(id, at);
         }
     }
@@ -753,6 +797,7 @@ pub(super) fn child_of(event: &mut Event) -> Option<&mut ChildId> {
         Event::Started { child, .. }
         | Event::StartFailed { child, .. }
         | Event::Ready { child }
+        | Event::Unready { child }
         | Event::Readiness { child, .. }
         | Event::MainEnded { child }
         | Event::Closed { child }

@@ -593,6 +593,7 @@ fn code_of(event: Event) -> String {
                 id(child)
             )
         }
+        Event::Unready { child } => format!("Unready {{ {} }}", id(child)),
         Event::Ready { child } => format!("Ready {{ {} }}", id(child)),
         Event::Readiness {
             child,

@@ -424,11 +424,14 @@ impl World {
             }
             Action::OpenProgram => self.open_program(),
             Action::Serve { child } => {
-                if self.alive.get(&child) == Some(&Character::ExitsInSoak) {
-                    let soak = nanos(self.plan.policy.rollout.soak);
-                    let at = self.rng.below(soak + 1);
-                    self.expect(at, What::Fault(Event::Exited { child }));
-                }
+                let event = match self.alive.get(&child) {
+                    Some(Character::ExitsInSoak) => Event::Exited { child },
+                    Some(Character::UnreadyInSoak) => Event::Unready { child },
+                    Some(_) | None => return Ok(()),
+                };
+                let soak = nanos(self.plan.policy.rollout.soak);
+                let at = self.rng.below(soak + 1);
+                self.expect(at, What::Fault(event));
                 Ok(())
             }
             Action::ReportHealthy { .. } => {
@@ -522,7 +525,7 @@ impl World {
                 let at = self.rng.below(soon + 1);
                 return self.expect(at, What::Fault(Event::Exited { child }));
             }
-            Character::Good | Character::ExitsInSoak => {
+            Character::Good | Character::ExitsInSoak | Character::UnreadyInSoak => {
                 return self.expect(soon, What::Fact(Event::Ready { child }));
             }
             Character::ExitsLater => {
@@ -552,11 +555,15 @@ impl World {
             (plan.exits, Event::Exited { child }),
             (plan.violates, Event::Violation { child }),
             (plan.closes, Event::Closed { child }),
+            (plan.takes_back, Event::Unready { child }),
         ];
         for (class, event) in faults {
             if let Some(at) = class.happens(&mut self.rng) {
                 self.expect(at, What::Fault(event));
             }
+        }
+        if let Some(at) = plan.is_ready_again.happens(&mut self.rng) {
+            self.expect(ready + at, What::Fact(Event::Ready { child }));
         }
         if let Some(at) = plan.falls_silent.happens(&mut self.rng) {
             self.expect(at, What::Silence(child));

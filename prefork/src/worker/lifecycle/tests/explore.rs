@@ -9,7 +9,7 @@ mod pair;
 use std::time::{Duration, Instant};
 
 use super::super::{Action, Connections, Drain, EndCause, Event, Host, Lifecycle, Master, Orphan};
-use super::super::{Backlog, Stage};
+use super::super::{Backlog, Readiness, Stage};
 use crate::explore::{Broken, Model, explore};
 
 /// Every duration is a multiple of it.
@@ -17,11 +17,15 @@ const TICK: Duration = Duration::from_millis(250);
 /// The budget of a `drain` frame, and the grace period.
 const BUDGET: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(1_500);
+/// The least time between two reports of readiness.
+const INTERVAL: Duration = Readiness::INTERVAL;
 
 struct Worker {
     host: Host,
     has_master: bool,
     is_gated: bool,
+    /// Whether it takes back its readiness.
+    is_fickle: bool,
     connections: u8,
     deepest: u32,
 }
@@ -68,6 +72,9 @@ struct World {
     is_master_gone: bool,
     has_read_serve: bool,
     is_gate_closed: bool,
+    is_unready: bool,
+    /// Whether the last report was that it is ready, and when it was sent.
+    reported: Option<(bool, Instant)>,
     /// Connections in the queue, accepted and silent, accepted with bytes.
     queued: u8,
     silent: u8,
@@ -85,6 +92,8 @@ struct World {
     must_end_by: Option<Instant>,
     /// `main` had ended, accept had failed, or the gate was closed when the worker had to stop.
     may_leave: bool,
+    /// It was not ready when it had to stop, and is not alone.
+    must_leave: bool,
     drain: Option<DrainFacts>,
     is_resolved: bool,
     sent_closed: bool,
@@ -122,6 +131,8 @@ impl Model for Worker {
             is_master_gone: false,
             has_read_serve: false,
             is_gate_closed: self.is_gated,
+            is_unready: false,
+            reported: None,
             queued: 0,
             silent: 0,
             readable: 0,
@@ -135,6 +146,7 @@ impl Model for Worker {
             is_interrupted: false,
             must_end_by: None,
             may_leave: false,
+            must_leave: false,
             drain: None,
             is_resolved: false,
             sent_closed: false,
@@ -178,6 +190,10 @@ impl Model for Worker {
             Event::AcceptFailed,
         ];
         moves.extend(events.map(Move::Tell));
+        if self.is_fickle {
+            let is_ready = world.is_unready;
+            moves.push(Move::Tell(Event::ReadinessChanged { is_ready }));
+        }
         if world.is_hook_running {
             moves.push(Move::Tell(Event::HookFinished));
         }
@@ -302,6 +318,8 @@ impl World {
             is_master_gone,
             has_read_serve,
             is_gate_closed,
+            is_unready,
+            reported,
             queued,
             silent,
             readable,
@@ -315,6 +333,7 @@ impl World {
             is_interrupted,
             must_end_by,
             may_leave,
+            must_leave,
             drain,
             is_resolved,
             sent_closed,
@@ -328,6 +347,9 @@ impl World {
         form.extend([*queued, *silent, *readable]);
         let ended = listener_ended.map(|at| ticks(at + TICK));
         form.extend([u8::from(ended.is_some()), ended.unwrap_or(0)]);
+        if let Some((is_ready, at)) = reported {
+            form.extend([u8::from(*is_ready), ticks(*at + INTERVAL)]);
+        }
         form.extend(must_end_by.map(ticks));
         if let Some(DrainFacts {
             until,
@@ -344,6 +366,8 @@ impl World {
             *is_master_gone,
             *has_read_serve,
             *is_gate_closed,
+            *is_unready,
+            reported.is_some(),
             *is_listening,
             *is_count_due,
             *was_silent,
@@ -353,6 +377,7 @@ impl World {
             *is_interrupted,
             must_end_by.is_some(),
             *may_leave,
+            *must_leave,
             drain.is_some(),
             *is_resolved,
             *sent_closed,
@@ -375,7 +400,7 @@ impl World {
     /// Whether accepts wait for the gate, or find that the drain leaves the queue.
     fn is_held(&self) -> bool {
         let leaves = |drain: DrainFacts| drain.backlog == Backlog::Leave;
-        self.is_gate_closed && self.drain.is_none_or(leaves)
+        (self.is_gate_closed || self.is_unready) && self.drain.is_none_or(leaves)
     }
 
     fn tell(&mut self, event: Event) {
@@ -393,6 +418,10 @@ impl World {
                 self.is_hook_running = false;
                 return;
             }
+            Event::ReadinessChanged { is_ready } => {
+                self.is_unready = !is_ready;
+                return;
+            }
             // A single process serves on after its `main`.
             Event::MainEnded
             | Event::GateOpened
@@ -401,7 +430,10 @@ impl World {
         };
         if self.must_end_by.is_none() {
             let is_held = self.is_gate_closed && !self.has_read_serve;
-            self.may_leave = is_held || matches!(event, Event::MainEnded | Event::AcceptFailed);
+            self.must_leave = self.is_unready && !is_single;
+            self.may_leave = is_held
+                || self.must_leave
+                || matches!(event, Event::MainEnded | Event::AcceptFailed);
         }
         let by = self.now + budget;
         self.must_end_by = Some(self.must_end_by.map_or(by, |earlier| earlier.min(by)));
@@ -445,6 +477,20 @@ impl World {
                     "the gate opens once, when the master opens it, and not in a drain",
                 )?;
                 self.is_gate_closed = false;
+            }
+            Action::ReportReadiness { is_ready } => {
+                ensure(
+                    self.drain.is_none() && is_ready != self.is_unready,
+                    "a report of readiness is true, and none comes in a drain",
+                )?;
+                let may_report = self
+                    .reported
+                    .is_none_or(|(last, at)| last != is_ready && now >= at + INTERVAL);
+                ensure(
+                    may_report,
+                    "a worker reports what has changed, once in a second",
+                )?;
+                self.reported = Some((is_ready, now));
             }
             Action::RunHook => {
                 ensure(
@@ -566,6 +612,10 @@ impl World {
             "a worker leaves the queue only if its main cannot accept or its gate is closed",
         )?;
         ensure(
+            !self.must_leave || backlog == Backlog::Leave,
+            "a worker that is not ready leaves the queue to others",
+        )?;
+        ensure(
             !self.is_gate_closed || self.has_read_serve || backlog == Backlog::Leave,
             "a worker whose gate is closed leaves the queue",
         )
@@ -584,6 +634,12 @@ impl World {
         ensure(
             !self.is_gate_closed || !self.has_read_serve || self.drain.is_some(),
             "the gate opens as soon as the master opens it",
+        )?;
+        let (reported, at) = self.reported.unwrap_or((true, self.now));
+        let is_wrong = reported == self.is_unready && self.must_end_by.is_none();
+        ensure(
+            !is_wrong || self.reported.is_some() && self.now < at + INTERVAL,
+            "the last report of readiness is true, or less than a second old",
         )?;
         ensure(
             !self.has_read_end || !self.ran_hook || self.is_hook_running || self.was_terminated,
@@ -639,6 +695,7 @@ impl Lifecycle {
             master,
             grace: _,
             stage,
+            readiness,
             shown_deadline,
             has_failed,
             is_interrupted: must_end,
@@ -677,6 +734,7 @@ impl Lifecycle {
             Stage::Resolved(drain) => (3, Some(drain)),
         };
         form.push(stage);
+        form.extend(readiness.normal_form(&ticks));
         form.extend(
             of_stage
                 .map(|drain| drain.normal_form(&ticks))
@@ -719,16 +777,28 @@ fn run(name: &str, mut worker: Worker) {
 fn every_promise_holds_in_every_state_of_a_worker() {
     let is_long = std::env::var_os("PREFORK_TESTS_EXPLORE").is_some();
     let (connections, deepest) = if is_long { (3, u32::MAX) } else { (1, 8) };
-    for (name, host, has_master, is_gated) in [
-        ("worker", Host::Process, true, false),
-        ("gated worker", Host::Process, true, true),
-        ("single process", Host::Process, false, false),
-        ("worker in the process of a test", Host::Test, true, false),
+    for (name, host, has_master, is_gated, is_fickle) in [
+        ("worker", Host::Process, true, false, false),
+        ("gated worker", Host::Process, true, true, false),
+        ("fickle worker", Host::Process, true, false, true),
+        ("fickle gated worker", Host::Process, true, true, true),
+        ("single process", Host::Process, false, false, false),
+        ("fickle single process", Host::Process, false, false, true),
+        (
+            "worker in the process of a test",
+            Host::Test,
+            true,
+            false,
+            false,
+        ),
     ] {
+        // The states of its reports multiply the others.
+        let connections = if is_fickle { 1 } else { connections };
         let worker = Worker {
             host,
             has_master,
             is_gated,
+            is_fickle,
             connections,
             deepest,
         };

@@ -197,7 +197,8 @@ impl Observer {
     fn check_verdict(&mut self, verdict: Verdict) -> Result<(), Broken> {
         let programs = self.programs();
         check(
-            !matches!(verdict, Verdict::Accepted { .. }) || self.healthy == self.wanted,
+            !matches!(verdict, Verdict::Accepted { .. })
+                || self.healthy + self.unready == self.wanted,
             "a program is accepted only if its child serves in each slot",
             || format!("{} of {} slots", self.healthy, self.wanted),
         )?;
@@ -288,6 +289,7 @@ impl Observer {
             readiness: Readiness::Notified,
             started: None,
             is_healthy: false,
+            is_unready: false,
             has_violated: false,
             has_closed: false,
             main_ended: None,

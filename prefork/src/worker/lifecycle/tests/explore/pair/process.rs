@@ -33,6 +33,9 @@ pub(super) struct Process {
     /// The master has not reaped it.
     pub(super) has_exited: bool,
     pub(super) is_ready: bool,
+    /// It has taken back its readiness, at least once or now.
+    pub(super) was_unready: bool,
+    pub(super) is_unready: bool,
     pub(super) has_main_ended: bool,
     pub(super) has_failed: bool,
     pub(super) is_listening: bool,
@@ -65,6 +68,7 @@ pub(super) struct Process {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame {
     Ready,
+    Unready,
     Ended,
     Closed,
 }
@@ -96,6 +100,8 @@ impl Process {
             has_read_end: false,
             has_exited: false,
             is_ready: false,
+            was_unready: false,
+            is_unready: false,
             has_main_ended: false,
             has_failed: false,
             is_listening: true,
@@ -134,7 +140,7 @@ impl Process {
 
     /// Whether it may call accept(2). In a drain its quota counts.
     pub(super) fn is_accepting(&self) -> bool {
-        let is_held = self.is_gated && self.drain.is_none();
+        let is_held = (self.is_gated || self.is_unready) && self.drain.is_none();
         self.is_listening && !self.has_failed && !is_held
     }
 
@@ -161,6 +167,8 @@ impl Process {
             has_read_end,
             has_exited,
             is_ready,
+            was_unready,
+            is_unready,
             has_main_ended,
             has_failed,
             is_listening,
@@ -218,6 +226,8 @@ impl Process {
             *is_change_due,
             *has_read_end,
             *is_ready,
+            *was_unready,
+            *is_unready,
             *has_main_ended,
             *has_failed,
             *is_listening,
