@@ -365,8 +365,8 @@ pub use run::{Outcome, is_child, report};
 pub use spawn::ChildCommand;
 #[cfg(unix)]
 pub use worker::{
-    ArgumentInfo, FromWorker, FromWorkerError, Needs, Ready, Shutdown, Worker, not_ready,
-    notify_ready, shutdown, worker,
+    ArgumentInfo, FromWorker, FromWorkerError, Needs, Ready, Shutdown, Worker, is_stopping,
+    not_ready, notify_ready, shutdown, worker,
 };
 
 /// Items that the attribute expands to. Not a public API, and not stable.

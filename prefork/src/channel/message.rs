@@ -103,6 +103,8 @@ pub(crate) enum FromMaster {
     },
     /// Opens the gate of a successor: from now on it accepts connections.
     Serve,
+    /// A stop was requested. The child serves on until `Drain`.
+    Stopping,
     /// Asks the child to finish its work within the budget.
     Drain {
         /// The time until the child is killed.
@@ -206,6 +208,7 @@ impl FromMaster {
                 format!("welcome grace_ms={}{threads}{gate}", grace.as_millis())
             }
             Self::Serve => "serve".to_owned(),
+            Self::Stopping => "stopping".to_owned(),
             Self::Drain { budget } => format!("drain budget_ms={}", budget.as_millis()),
         }
         .into_bytes()
@@ -225,6 +228,7 @@ impl FromMaster {
                 is_gated: value(rest, "gate") == Some("closed"),
             },
             "serve" => Self::Serve,
+            "stopping" => Self::Stopping,
             "drain" => Self::Drain {
                 budget: milliseconds(rest, "budget_ms")?,
             },
@@ -330,7 +334,7 @@ mod tests {
             threads: NonZeroUsize::new(threads).expect("not zero"),
             is_gated,
         };
-        let from_master: [(FromMaster, &str); 6] = [
+        let from_master: [(FromMaster, &str); 7] = [
             (welcome(1, false), "welcome grace_ms=1500"),
             (welcome(4, false), "welcome grace_ms=1500 threads=4"),
             (welcome(1, true), "welcome grace_ms=1500 gate=closed"),
@@ -339,6 +343,7 @@ mod tests {
                 "welcome grace_ms=1500 threads=4 gate=closed",
             ),
             (FromMaster::Serve, "serve"),
+            (FromMaster::Stopping, "stopping"),
             (FromMaster::Drain { budget }, "drain budget_ms=1500"),
         ];
         for (message, bytes) in from_master {

@@ -3,7 +3,7 @@
 //! Knows the sources of events and their meaning; makes no decisions about children.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -15,7 +15,7 @@ use super::poller::{EventSource, ListenerSocket};
 use super::rollout::{NeedsRestart, SuccessorFailure};
 use super::traced_child::TracedExit;
 use super::{LogLine, Master, Notice, hooks, teardown};
-use crate::channel::{FromChild, PROTOCOL, ReceivedFrame as Frame};
+use crate::channel::{FromChild, FromMaster, PROTOCOL, ReceivedFrame as Frame};
 use crate::error::{Error, Shortage};
 use crate::stop_signals::{STOP_SIGNALS, StopSignal};
 use crate::supervisor::{ChildId, Event, Readiness, Stop, StopMode};
@@ -58,7 +58,32 @@ impl Master {
         let stop = self.supervisor.snapshot().stop();
         if stop.is_some_and(|stop| self.stop_signals.stop_began(stop.began)) {
             self.rollout.stop();
-            self.emit(&Notice::StopBegan);
+            let delay = self.drain_delay_left();
+            if !delay.is_zero() {
+                self.announce_stop();
+            }
+            let grace = self.limits.shutdown_grace_period;
+            self.emit(&Notice::StopBegan { delay, grace });
+        }
+    }
+
+    /// How long the workers serve on although a stop was requested.
+    fn drain_delay_left(&self) -> Duration {
+        let until = self.supervisor.snapshot().delayed_until();
+        until.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(self.events_seen_until)
+        })
+    }
+
+    /// Tells all workers that a stop was requested, although they serve on.
+    fn announce_stop(&self) {
+        for channel in self
+            .children
+            .values()
+            .filter_map(|child| child.channel.as_ref())
+        {
+            // A program that reads no frames learns of the stop by SIGTERM, after the delay.
+            let _ = channel.send(&FromMaster::Stopping.encode());
         }
     }
 
@@ -150,6 +175,12 @@ impl Master {
             StopMode::Graceful if self.supervisor.is_stopping() => StopStep::AlreadyStopping,
             StopMode::Graceful => StopStep::Begins {
                 workers,
+                // A master that is not ready yet stops without a delay.
+                delay: if self.supervisor.snapshot().is_running() {
+                    self.drain_delay
+                } else {
+                    Duration::ZERO
+                },
                 grace: self.limits.shutdown_grace_period,
             },
         };
@@ -336,7 +367,8 @@ impl Master {
         };
         // A stop asks all workers. A terminal and a service manager signal the whole group, so a
         // worker may exit before the master asked it.
-        if self.supervisor.is_stopping() {
+        let snapshot = self.supervisor.snapshot();
+        if snapshot.stop().is_some() && snapshot.delayed_until().is_none() {
             child.note_stop_request();
         }
         self.poller.remove(&child.pidfd);

@@ -246,9 +246,18 @@ impl LogLine {
                     SignalDisplay(received).to_string()
                 });
                 let what = match step {
-                    StopStep::Begins { workers, grace } => {
+                    StopStep::Begins {
+                        workers,
+                        delay,
+                        grace,
+                    } => {
                         let (workers, grace) = (count_workers(*workers), duration::format(*grace));
-                        format!("stopping {workers} within {grace}")
+                        let after = if delay.is_zero() {
+                            String::new()
+                        } else {
+                            format!(" after drain_delay ({})", duration::format(*delay))
+                        };
+                        format!("stopping {workers} within {grace}{after}")
                     }
                     StopStep::Immediate { workers } => {
                         format!("killing {}", count_workers(*workers))
@@ -329,7 +338,7 @@ impl LogLine {
             Notice::MasterReady { .. }
             | Notice::WorkerReady { .. }
             | Notice::WorkerKilled { .. }
-            | Notice::StopBegan => return None,
+            | Notice::StopBegan { .. } => return None,
         };
         Some(Self {
             level,
@@ -406,7 +415,7 @@ impl LineFields {
             | Notice::RolloutBegan { .. }
             | Notice::WorkerReplaced { .. }
             | Notice::RolloutEnded { .. }
-            | Notice::StopBegan
+            | Notice::StopBegan { .. }
             | Notice::NotifyFailed(_)
             | Notice::HookFailed(_)
             | Notice::Unkillable(_)

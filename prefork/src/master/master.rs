@@ -67,6 +67,7 @@ pub(crate) struct Master {
     /// At its start, this process had a controlling terminal.
     pub(super) had_terminal: bool,
     pub(super) limits: ChildLimits,
+    pub(super) drain_delay: Duration,
     pub(super) rollout_timeout: Duration,
     /// The variable that sets `recover_threshold`.
     threshold_variable: String,
@@ -120,6 +121,7 @@ impl Master {
                 ready_timeout: parts.config.ready_timeout,
                 shutdown_grace_period: parts.config.shutdown_grace_period,
             },
+            drain_delay: parts.config.drain_delay,
             rollout_timeout: parts.config.rollout_timeout,
             threshold_variable: parts.config.env_prefix.variable("recover_threshold"),
             threads: parts.config.runtime_threads,
@@ -297,6 +299,7 @@ fn policy(config: &Config) -> Policy {
         recover_interval: config.recover_interval,
         healthy_after: config.healthy_after,
         ready_timeout: or_unlimited(config.ready_timeout),
+        drain_delay: config.drain_delay,
         shutdown_grace_period: config.shutdown_grace_period,
         exit_timeout: Policy::EXIT_TIMEOUT,
         kill_timeout: Policy::KILL_TIMEOUT,

@@ -130,7 +130,12 @@ pub(crate) enum Notice<'a> {
     /// Signals that have no effect.
     SignalIgnored(ReceivedSignal),
     /// A stop has begun, for any reason. From now on no worker is started.
-    StopBegan,
+    StopBegan {
+        /// How long the workers serve on.
+        delay: Duration,
+        /// How long they may drain after that.
+        grace: Duration,
+    },
     /// A message about readiness could not be sent.
     NotifyFailed(&'a NotifyFailure),
     /// A hook returned an error or panicked.
@@ -172,6 +177,8 @@ pub(crate) enum StartStep {
 pub(crate) enum StopStep {
     Begins {
         workers: usize,
+        /// How long they serve on.
+        delay: Duration,
         grace: Duration,
     },
     /// The workers are killed.
@@ -249,7 +256,7 @@ impl Notice<'_> {
             | Self::Certificate(_)
             | Self::StopRequested { .. }
             | Self::SignalIgnored(_)
-            | Self::StopBegan
+            | Self::StopBegan { .. }
             | Self::NotifyFailed(_)
             | Self::HookFailed(_)
             | Self::Unkillable(_)

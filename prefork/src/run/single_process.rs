@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::config::{Config, Resolved};
 use crate::error::Error;
@@ -92,9 +92,10 @@ fn start(
     set_blocking_modes(&mut bound, &declared.blocking)
         .map_err(cannot("set the blocking mode of a socket (fcntl)"))?;
     let listeners: Vec<ListenerInfo> = bound.iter().map(|bound| bound.info.clone()).collect();
-    let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
-    let observer = observer(Arc::clone(log), listeners.clone());
-    let context = worker::start_single(bound, grace, threads, tls, declared, observer)?;
+    let (delay, grace) = (config.drain_delay, config.shutdown_grace_period);
+    let observer = observer(Arc::clone(log), listeners.clone(), [delay, grace]);
+    let (times, threads) = ([delay, grace], config.runtime_threads);
+    let context = worker::start_single(bound, times, threads, tls, declared, observer)?;
     // The context has not seen the signals that arrived before it handled them.
     if let Some(received) = early.and_then(|signals| signals.take(&SINGLE_STOP_SIGNALS)) {
         return Ok(Start::Stopped(received, StartStep::Main));
@@ -127,7 +128,11 @@ fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {
 }
 
 /// Reports what happens later, on any thread.
-fn observer(log: Arc<Mutex<Log>>, listeners: Vec<ListenerInfo>) -> SingleObserver {
+fn observer(
+    log: Arc<Mutex<Log>>,
+    listeners: Vec<ListenerInfo>,
+    [delay, grace]: [Duration; 2],
+) -> SingleObserver {
     let (is_stopping, was_ready) = (AtomicBool::new(false), AtomicBool::new(false));
     Arc::new(move |event| {
         let listeners = &listeners;
@@ -145,10 +150,16 @@ fn observer(log: Arc<Mutex<Log>>, listeners: Vec<ListenerInfo>) -> SingleObserve
                 pids: Vec::new(),
                 listeners,
             },
-            SingleEvent::StopBegan => {
+            SingleEvent::StopAnnounced => {
                 is_stopping.store(true, Ordering::Release);
-                Notice::StopBegan
+                Notice::StopBegan { delay, grace }
             }
+            // The announcement came before.
+            SingleEvent::StopBegan if is_stopping.swap(true, Ordering::AcqRel) => return,
+            SingleEvent::StopBegan => Notice::StopBegan {
+                delay: Duration::ZERO,
+                grace,
+            },
             SingleEvent::Shortage(shortage) => Notice::Shortage {
                 worker: None,
                 shortage,

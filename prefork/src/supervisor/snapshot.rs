@@ -1,5 +1,7 @@
 //! The state of the fleet, as the caller can read it between two events.
 
+use std::time::Instant;
+
 use super::children::ChildLocation;
 use super::draining::DrainState;
 use super::fleet::Fleet;
@@ -29,9 +31,27 @@ impl Snapshot<'_> {
         matches!(self.phase, Phase::Announcing | Phase::Running)
     }
 
+    /// Whether the master is ready and no stop has begun.
+    pub(crate) fn is_running(self) -> bool {
+        *self.phase == Phase::Running
+    }
+
     /// The stop, if one has begun. From then on no child is started.
     pub(crate) fn stop(self) -> Option<Stop> {
         self.phase.stop()
+    }
+
+    /// Until when the children serve on, if a stop was requested and they do.
+    pub(crate) fn delayed_until(self) -> Option<Instant> {
+        match self.phase {
+            Phase::Delaying { until, .. } => Some(*until),
+            Phase::StartingUp { .. }
+            | Phase::AllStarted
+            | Phase::Announcing
+            | Phase::Running
+            | Phase::Stopping { .. }
+            | Phase::Ended(_) => None,
+        }
     }
 
     /// Whether this child fills a slot and is healthy, or is a successor that is ready.

@@ -112,6 +112,11 @@ impl Supervisor {
         {
             self.rollout_timed_out(now);
         }
+        if let Phase::Delaying { until, .. } = self.phase
+            && (until <= now || !self.fleet.has_accepting())
+        {
+            self.end_delay(now);
+        }
         while let Some(key) = self.fleet.due(now) {
             let action = match key {
                 DeadlineKey::Slot(slot) => self.on_slot_timeout(slot, now),
@@ -130,7 +135,8 @@ impl Supervisor {
     /// `None`: only an event can change anything. Once `next_action` has returned `None`, the
     /// deadline is in the future.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let all = [self.fleet.deadline(), self.rollouts.deadline()];
+        let delay = self.snapshot().delayed_until();
+        let all = [delay, self.fleet.deadline(), self.rollouts.deadline()];
         all.into_iter().flatten().min()
     }
 
@@ -343,10 +349,49 @@ impl Supervisor {
     }
 
     fn stop_requested(&mut self, urgency: StopMode, now: Instant) {
+        let may_wait = !self.policy.drain_delay.is_zero() && self.phase == Phase::Running;
+        if may_wait && urgency == StopMode::Graceful {
+            return self.delay_stop(now);
+        }
         self.stop(StopCause::Requested, now);
+        if urgency == StopMode::Immediate {
+            self.end_delay(now);
+        }
         if let (StopMode::Immediate, Phase::Stopping { stop, .. }) = (urgency, &mut self.phase) {
             stop.mode = StopMode::Immediate;
             self.end_draining(now, |_, _| true);
+        }
+    }
+
+    /// Begins a stop, and lets the children of the slots serve on for `drain_delay`.
+    fn delay_stop(&mut self, now: Instant) {
+        let stop = Stop {
+            cause: StopCause::Requested,
+            began: now,
+            mode: StopMode::Graceful,
+        };
+        let until = after(now, self.policy.drain_delay);
+        self.phase = Phase::Delaying { stop, until };
+        self.end_rollouts(now);
+        for slot in self.fleet.slot_ids() {
+            // Nothing is started any more.
+            if self.fleet.slot(slot).child().is_none() {
+                self.fleet.set_slot(slot, SlotState::Retired);
+            }
+        }
+    }
+
+    /// The children drain now, if the stop was delayed.
+    fn end_delay(&mut self, now: Instant) {
+        if let Phase::Delaying { stop, .. } = self.phase {
+            self.drain_all(stop, now);
+        }
+    }
+
+    fn end_rollouts(&mut self, now: Instant) {
+        self.rollouts.stop();
+        for (_, _, successor) in self.fleet.successors() {
+            self.drain(successor.state, now);
         }
     }
 
@@ -360,12 +405,13 @@ impl Supervisor {
             began: now,
             mode: StopMode::Graceful,
         };
+        self.end_rollouts(now);
+        self.drain_all(stop, now);
+    }
+
+    fn drain_all(&mut self, stop: Stop, now: Instant) {
         let listeners = ListenersState::Open;
         self.phase = Phase::Stopping { stop, listeners };
-        self.rollouts.stop();
-        for (_, _, successor) in self.fleet.successors() {
-            self.drain(successor.state, now);
-        }
         for slot in self.fleet.slot_ids() {
             self.retire(slot, now);
         }
@@ -461,6 +507,7 @@ impl Supervisor {
             Phase::StartingUp { .. }
             | Phase::Announcing
             | Phase::Running
+            | Phase::Delaying { .. }
             | Phase::Stopping { .. }
             | Phase::Ended(_) => None,
         }

@@ -122,6 +122,28 @@ pub fn not_ready() {
     }
 }
 
+/// Returns whether a stop was requested.
+///
+/// During `drain_delay` the worker serves on, and this is already true. Let the health check of a
+/// load balancer fail then, so that it opens no more connections. [`shutdown`] begins after the
+/// delay.
+///
+/// # Process
+/// In a worker and in single-process mode, on any thread. In other processes it is false. In a
+/// program that another one starts by `child_producer`, it is true when the drain begins.
+///
+/// # Examples
+/// ```
+/// /// The answer to `GET /readyz`.
+/// fn status() -> u16 {
+///     if prefork::is_stopping() { 503 } else { 200 }
+/// }
+/// # assert_eq!(status(), 200);
+/// ```
+pub fn is_stopping() -> bool {
+    current().is_some_and(|context| Shutdown::new(&context.shutdown).is_announced())
+}
+
 /// Returns a future that resolves when the server should close its connections.
 ///
 /// The future works with any executor. It has methods that block a thread until it resolves and

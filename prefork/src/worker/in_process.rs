@@ -102,6 +102,7 @@ impl InProcessWorker {
             slot: 0,
             listeners,
             master: Some(Arc::new(child)),
+            drain_delay: Duration::ZERO,
             grace,
             threads: NonZeroUsize::MIN,
             tls,

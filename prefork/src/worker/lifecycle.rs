@@ -24,6 +24,8 @@ pub(super) struct Lifecycle {
     master: Master,
     /// The grace period of the master, for drains that the master does not request.
     grace: Duration,
+    /// How long a process without a master serves on after a stop was requested.
+    delay: Duration,
     stage: Stage,
     readiness: Readiness,
     /// The deadline of the drain in the last action that had one.
@@ -70,6 +72,11 @@ enum Stage {
     /// The master has opened the gate; the listeners have to accept.
     MustOpenGate,
     Serving,
+    /// A stop was requested in a process without a master, which serves on until then.
+    Delaying {
+        until: Instant,
+        is_announced: bool,
+    },
     /// A drain was requested; its listeners have to be closed.
     MustDrain {
         drain: Drain,
@@ -129,6 +136,8 @@ pub(super) enum Event {
 pub(super) enum Action {
     /// Let the listeners accept connections.
     OpenGate,
+    /// Report that a stop was requested, and serve on.
+    AnnounceStop,
     /// Report to the master, or in a single process to the observer, that the worker is not ready
     /// any more, or ready again.
     ReportReadiness {
@@ -192,6 +201,7 @@ impl Lifecycle {
                 Master::None
             },
             grace,
+            delay: Duration::ZERO,
             stage: Stage::Serving,
             readiness: Readiness::default(),
             shown_deadline: None,
@@ -207,6 +217,12 @@ impl Lifecycle {
         self
     }
 
+    /// Sets how long a process without a master serves on after a stop was requested.
+    pub(super) fn delaying(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
     pub(super) fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::GateOpened => match self.stage {
@@ -214,13 +230,14 @@ impl Lifecycle {
                 // It is open, or the worker drains.
                 Stage::MustOpenGate
                 | Stage::Serving
+                | Stage::Delaying { .. }
                 | Stage::MustDrain { .. }
                 | Stage::Draining(_)
                 | Stage::Resolved(_) => {}
             },
             Event::ReadinessChanged { is_ready } => self.readiness.set(is_ready),
             Event::DrainRequested { budget } => self.drain(budget, Backlog::Serve, now),
-            Event::Terminated => self.drain(self.grace, Backlog::Serve, now),
+            Event::Terminated => self.on_termination(now),
             Event::Interrupted => self.is_interrupted = true,
             Event::MasterDied { is_process_gone } => self.on_master_death(is_process_gone, now),
             Event::HookFinished => {
@@ -245,7 +262,11 @@ impl Lifecycle {
             Event::Changed(connections) => match &mut self.stage {
                 Stage::Draining(drain) | Stage::Resolved(drain) => drain.count(connections, now),
                 // They are counted when the drain begins.
-                Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::MustDrain { .. } => {}
+                Stage::Gated
+                | Stage::MustOpenGate
+                | Stage::Serving
+                | Stage::Delaying { .. }
+                | Stage::MustDrain { .. } => {}
             },
             Event::ReadableChecked { has_readable } => match &mut self.stage {
                 Stage::Draining(drain) => drain.readable_checked(has_readable),
@@ -253,9 +274,29 @@ impl Lifecycle {
                 Stage::Gated
                 | Stage::MustOpenGate
                 | Stage::Serving
+                | Stage::Delaying { .. }
                 | Stage::MustDrain { .. }
                 | Stage::Resolved(_) => {}
             },
+        }
+    }
+
+    fn on_termination(&mut self, now: Instant) {
+        match self.stage {
+            Stage::Serving if self.master == Master::None && !self.delay.is_zero() => {
+                self.stage = Stage::Delaying {
+                    until: now + self.delay,
+                    is_announced: false,
+                };
+            }
+            // Another signal does not prolong the delay.
+            Stage::Delaying { .. } => {}
+            Stage::Gated
+            | Stage::MustOpenGate
+            | Stage::Serving
+            | Stage::MustDrain { .. }
+            | Stage::Draining(_)
+            | Stage::Resolved(_) => self.drain(self.grace, Backlog::Serve, now),
         }
     }
 
@@ -295,7 +336,7 @@ impl Lifecycle {
             {
                 Backlog::Leave
             }
-            Stage::MustOpenGate | Stage::Serving => backlog,
+            Stage::MustOpenGate | Stage::Serving | Stage::Delaying { .. } => backlog,
             Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
                 drain.shorten(now, budget);
                 return;
@@ -321,6 +362,18 @@ impl Lifecycle {
         if let Stage::MustOpenGate = self.stage {
             self.stage = Stage::Serving;
             return Some(Action::OpenGate);
+        }
+        if let Stage::Delaying {
+            until,
+            is_announced,
+        } = &mut self.stage
+        {
+            if !std::mem::replace(is_announced, true) {
+                return Some(Action::AnnounceStop);
+            }
+            if *until <= now {
+                self.drain(self.grace, Backlog::Serve, now);
+            }
         }
         if self.has_reports()
             && let Some(is_ready) = self.readiness.report(now)
@@ -377,6 +430,7 @@ impl Lifecycle {
                 DrainDecision::Wait(until) => Some(until),
                 DrainDecision::Resolve | DrainDecision::CheckReadable => Some(now),
             },
+            Stage::Delaying { until, .. } => Some(*until),
             Stage::Gated
             | Stage::MustOpenGate
             | Stage::Serving
@@ -405,7 +459,7 @@ impl Lifecycle {
     /// Whether the readiness counts. A worker that drains is not ready.
     fn has_reports(&self) -> bool {
         match self.stage {
-            Stage::Gated | Stage::MustOpenGate | Stage::Serving => true,
+            Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::Delaying { .. } => true,
             Stage::MustDrain { .. } | Stage::Draining(_) | Stage::Resolved(_) => false,
         }
     }
@@ -414,7 +468,11 @@ impl Lifecycle {
     pub(super) fn draining(&self) -> Option<&Drain> {
         match &self.stage {
             Stage::Draining(drain) | Stage::Resolved(drain) => Some(drain),
-            Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::MustDrain { .. } => None,
+            Stage::Gated
+            | Stage::MustOpenGate
+            | Stage::Serving
+            | Stage::Delaying { .. }
+            | Stage::MustDrain { .. } => None,
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) use check_tls::{check_tls, needs_tls_config, unused_certificate};
 pub(crate) use child_env::{child_env, role_warning};
 pub(crate) use context::{BodySpec, Context};
 pub(crate) use current::current;
-pub use current::{not_ready, notify_ready, shutdown, worker};
+pub use current::{is_stopping, not_ready, notify_ready, shutdown, worker};
 pub use from_worker_error::FromWorkerError;
 #[cfg(feature = "__testkit")]
 pub use in_process::{InProcessWorker, WorkerEvent};

@@ -193,6 +193,7 @@ impl Monitor {
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget }) => self.handle(Event::DrainRequested { budget }),
                 Some(FromMaster::Serve) => self.handle(Event::GateOpened),
+                Some(FromMaster::Stopping) => self.context.shutdown.announce(),
                 // It was read at the start, once. This version skips frames that it does not know.
                 Some(FromMaster::Welcome { .. }) | None => {}
             }
@@ -215,6 +216,12 @@ impl Monitor {
     fn perform(&mut self, action: Action) {
         match action {
             Action::OpenGate => self.context.tracker.open_gate(AcceptGate::Successor),
+            Action::AnnounceStop => {
+                self.context.shutdown.announce();
+                if let Some(observer) = &self.observer {
+                    observer(SingleEvent::StopAnnounced);
+                }
+            }
             Action::ReportReadiness { is_ready } => self.report_readiness(is_ready),
             Action::RunHook => self.run_hook(),
             Action::CloseListeners {

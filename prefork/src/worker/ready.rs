@@ -14,6 +14,8 @@ pub(crate) enum SingleEvent<'a> {
     Ready,
     /// `main` took back its readiness.
     Unready,
+    /// A stop was requested. The drain begins after `drain_delay`.
+    StopAnnounced,
     /// The drain begins.
     StopBegan,
     Shortage(&'a Shortage),

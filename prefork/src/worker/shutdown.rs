@@ -17,11 +17,17 @@ pub(super) struct ShutdownProgress {
 
 #[derive(Debug, Default, Clone, Copy)]
 struct ShutdownStage {
+    /// A stop was announced. It may begin later.
+    is_announced: bool,
     deadline: Option<Instant>,
     is_resolved: bool,
 }
 
 impl ShutdownProgress {
+    pub(super) fn announce(&self) {
+        self.progress().is_announced = true;
+    }
+
     pub(super) fn begin(&self, deadline: Instant) {
         self.progress().deadline = Some(deadline);
     }
@@ -57,6 +63,12 @@ impl Shutdown {
     /// Listeners may still return connections that wait in the queue.
     pub fn is_requested(&self) -> bool {
         self.deadline().is_some()
+    }
+
+    /// Returns whether a stop was announced or requested; see [`is_stopping`](crate::is_stopping()).
+    pub(super) fn is_announced(&self) -> bool {
+        let progress = *self.state.progress();
+        progress.is_announced || progress.deadline.is_some()
     }
 
     /// Returns whether the future has resolved.

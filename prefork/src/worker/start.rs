@@ -79,7 +79,7 @@ pub(crate) fn start_from_env(
 /// The process already is a worker, or a system call failed.
 pub(crate) fn start_single(
     bound: Vec<BoundListener>,
-    grace: Duration,
+    [drain_delay, grace]: [Duration; 2],
     threads: NonZeroUsize,
     tls: WorkerTls,
     declared: &BodySpec,
@@ -89,6 +89,7 @@ pub(crate) fn start_single(
         slot: 0,
         listeners: bound.into_iter().map(InheritedListener::from).collect(),
         master: None,
+        drain_delay,
         grace,
         threads,
         tls,
@@ -119,6 +120,8 @@ pub(super) struct WorkerParts {
     pub(super) slot: usize,
     pub(super) listeners: Vec<InheritedListener>,
     pub(super) master: Option<Arc<Channel>>,
+    /// How long a single process serves on after a stop was requested.
+    pub(super) drain_delay: Duration,
     pub(super) grace: Duration,
     pub(super) threads: NonZeroUsize,
     pub(super) tls: WorkerTls,
@@ -159,7 +162,8 @@ pub(super) fn build(
             tracker.with_orphan_check(move || master.has_ended())
         }
     });
-    let mut lifecycle = Lifecycle::new(parts.host, parts.master.is_some(), parts.grace);
+    let lifecycle = Lifecycle::new(parts.host, parts.master.is_some(), parts.grace);
+    let mut lifecycle = lifecycle.delaying(parts.drain_delay);
     if parts.is_gated {
         tracker.close_gate(AcceptGate::Successor);
         lifecycle = lifecycle.gated();
@@ -269,6 +273,8 @@ fn begin(
     let parts = WorkerParts {
         slot,
         listeners: fds.listeners,
+        // Its master delays the stop.
+        drain_delay: Duration::ZERO,
         grace,
         threads,
         master: Some(channel),
@@ -318,7 +324,9 @@ fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize, bool) {
                 threads,
                 is_gated,
             }) => (grace, threads, is_gated),
-            Some(FromMaster::Serve | FromMaster::Drain { .. }) | None => DEFAULTS,
+            Some(FromMaster::Serve | FromMaster::Stopping | FromMaster::Drain { .. }) | None => {
+                DEFAULTS
+            }
         },
         ReceivedFrame::TooLong
         | ReceivedFrame::Descriptors

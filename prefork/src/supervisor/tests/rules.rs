@@ -9,7 +9,8 @@ use super::super::{
     Readiness, Refusal, RefusalStage, SlotId, StartFailure, StopCause, StopMode, Verdict, Window,
 };
 use super::stage::{
-    CANARY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, SOAK, Stage, TIMEOUT, policy,
+    CANARY, DELAY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, SOAK, Stage, TIMEOUT,
+    policy,
 };
 
 const NOTIFIED: Readiness = Readiness::Notified;
@@ -236,6 +237,101 @@ fn a_corrected_readiness_is_timed_from_the_start() {
     stage.tell(Event::Readiness { child, readiness });
     assert_eq!(stage.ask(), [Action::ReportHealthy { child }]);
     assert_eq!(stage.rest(), None, "it has lived long enough already");
+}
+
+/// A fleet that serves, whose stops have a delay.
+fn delaying(slots: usize) -> Stage {
+    let mut policy = policy(slots);
+    policy.drain_delay = DELAY;
+    Stage::serving(policy)
+}
+
+#[test]
+fn children_serve_on_for_drain_delay_and_then_have_the_whole_grace_period() {
+    let mut stage = delaying(2);
+    stage.stop(StopMode::Graceful);
+    assert!(stage.supervisor.is_stopping() && !stage.supervisor.is_healthy());
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.rest(), Some(DELAY));
+    stage.pass(DELAY - MOMENT);
+    // Another request does not prolong it.
+    stage.stop(StopMode::Graceful);
+    assert_eq!(stage.ask(), []);
+    stage.pass(MOMENT);
+    let kill_at = stage.now + GRACE;
+    let asked = [1, 2].map(|child| Action::Terminate {
+        child: ChildId(child),
+        kill_at,
+    });
+    assert_eq!(stage.ask(), asked);
+}
+
+#[test]
+fn an_immediate_stop_has_no_delay_and_ends_one() {
+    for is_delayed in [false, true] {
+        let mut stage = delaying(1);
+        let child = stage.child();
+        if is_delayed {
+            stage.stop(StopMode::Graceful);
+            assert_eq!(stage.ask(), []);
+        }
+        stage.stop(StopMode::Immediate);
+        assert_eq!(stage.ask(), [kill(child, KillReason::OutOfTime)]);
+    }
+}
+
+#[test]
+fn nothing_is_started_in_the_delay_of_a_stop() {
+    let mut stage = delaying(3);
+    stage.tell(Event::RolloutRequested);
+    stage.settle(NOTIFIED);
+    let successors = stage.supervisor.fleet().successors();
+    let [(successor, ..)] = successors[..] else {
+        panic!("{successors:?}");
+    };
+    stage.exit(ChildId(2));
+    stage.stop(StopMode::Graceful);
+    stage.exit(ChildId(3));
+    let actions = stage.ask();
+    let [
+        Action::Terminate { child, .. },
+        Action::ReportVerdict(Verdict::Stopped),
+    ] = actions[..]
+    else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(child, successor);
+    stage.exit(successor);
+    assert_eq!(stage.ask(), []);
+    // The last child does not accept any more: nothing is left to wait for.
+    stage.tell(Event::Closed { child: ChildId(1) });
+    let actions = stage.ask();
+    assert!(
+        matches!(
+            actions[..],
+            [Action::Terminate { .. }, Action::CloseListeners]
+        ),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn a_stop_before_the_master_is_ready_has_no_delay() {
+    let mut policy = policy(1);
+    policy.drain_delay = DELAY;
+    let mut stage = Stage::new(policy);
+    stage.supervisor.next_action(stage.now);
+    let child = stage.child();
+    stage.tell(Event::Started {
+        child,
+        readiness: NOTIFIED,
+    });
+    stage.stop(StopMode::Graceful);
+    let actions = stage.ask();
+    assert!(
+        matches!(actions[..], [Action::Terminate { .. }]),
+        "{actions:?}"
+    );
 }
 
 #[test]

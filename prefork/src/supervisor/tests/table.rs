@@ -17,7 +17,7 @@ use super::super::{
     StartFailure, StopCause, StopMode, Verdict,
 };
 use super::stage::{
-    CANARY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, TIMEOUT, policy,
+    CANARY, DELAY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, TIMEOUT, policy,
 };
 
 const TABLES: &str = include_str!("../TABLE.md");
@@ -153,11 +153,12 @@ const ROLLOUT_STAGES: [&str; 6] = [
     "RollingBack",
     "Ended",
 ];
-const PHASES: [&str; 6] = [
+const PHASES: [&str; 7] = [
     "StartingUp",
     "AllStarted",
     "Announcing",
     "Running",
+    "Delaying",
     "Stopping",
     "Ended",
 ];
@@ -903,10 +904,13 @@ fn fleet_in(phase: &str, row: &str) -> FleetScene {
     let mut policy = policy(2);
     policy.recover_threshold = match (row, phase) {
         // The setup below needs one exit.
-        ("asked, after one exit too many", "`Running`" | "`Stopping`") => 1,
+        ("asked, after one exit too many", "`Running`" | "`Delaying`" | "`Stopping`") => 1,
         ("asked, after one exit too many", "`StartingUp`" | "`AllStarted`" | "`Announcing`") => 0,
         _ => 100,
     };
+    if phase == "`Delaying`" {
+        policy.drain_delay = DELAY;
+    }
     let mut stage = Stage::new(policy);
     let readiness = Readiness::Notified;
     stage.supervisor.next_action(stage.now);
@@ -935,7 +939,7 @@ fn fleet_in(phase: &str, row: &str) -> FleetScene {
         serving,
         asked,
     };
-    if ["`Stopping`", "`Ended`"].contains(&phase) {
+    if ["`Delaying`", "`Stopping`", "`Ended`"].contains(&phase) {
         scene.stop(phase, row);
     }
     let found = phase_name(scene.stage.supervisor.phase());
@@ -966,6 +970,7 @@ fn phase_name(phase: &Phase) -> String {
         Phase::AllStarted => "`AllStarted`".into(),
         Phase::Announcing => "`Announcing`".into(),
         Phase::Running => "`Running`".into(),
+        Phase::Delaying { stop, .. } => format!("`Delaying` ({})", cause_words(&stop.cause)),
         Phase::Stopping { stop, .. } => format!("`Stopping` ({})", cause_words(&stop.cause)),
         Phase::Ended(outcome) => format!("`Ended` ({})", cause_words(&outcome.stop.cause)),
     }

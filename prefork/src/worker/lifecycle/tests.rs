@@ -12,13 +12,16 @@ const GRACE: Duration = Duration::from_secs(20);
 const BUDGET: Duration = Duration::from_secs(8);
 /// The budget of a frame that leaves less time.
 const SHORTER: Duration = Duration::from_secs(2);
+/// The delay of a stop.
+const DELAY: Duration = Duration::from_secs(3);
 /// The time between two events.
 const MOMENT: Duration = Duration::from_millis(1);
 
-const STAGES: [&str; 6] = [
+const STAGES: [&str; 7] = [
     "Gated",
     "MustOpenGate",
     "Serving",
+    "Delaying",
     "MustDrain",
     "Draining",
     "Resolved",
@@ -121,6 +124,13 @@ impl Stand {
         self
     }
 
+    /// A single process that serves on although a stop was requested.
+    fn delaying() -> Self {
+        let mut stand = Self::new(Host::Process, false);
+        stand.lifecycle = stand.lifecycle.delaying(DELAY);
+        stand.with(Event::Terminated)
+    }
+
     /// A worker that has taken back its readiness, and has reported that.
     fn unready() -> Self {
         let unready = Self::worker().with(Event::ReadinessChanged { is_ready: false });
@@ -139,6 +149,7 @@ impl Stand {
             "Gated" => Self::gated(),
             "MustOpenGate" => Self::gated().with(Event::GateOpened),
             "Serving" => serving,
+            "Delaying" => Self::delaying(),
             "MustDrain" => requested(serving),
             "Draining" => draining(connections),
             "Resolved" => draining(CLOSED).performing("Resolve"),
@@ -200,6 +211,9 @@ impl Stand {
                 return format!("{} ms after the {name}", margin.as_millis());
             }
         }
+        if passed == DELAY {
+            return "the delay".to_owned();
+        }
         format!("{} ms", passed.as_millis())
     }
 
@@ -235,6 +249,7 @@ impl Stand {
 fn action_name(action: Action) -> String {
     match action {
         Action::OpenGate => "OpenGate".to_owned(),
+        Action::AnnounceStop => "AnnounceStop".to_owned(),
         Action::ReportReadiness { is_ready: false } => "ReportReadiness, not ready".to_owned(),
         Action::ReportReadiness { is_ready: true } => "ReportReadiness, ready".to_owned(),
         Action::RunHook => "RunHook".to_owned(),
@@ -257,7 +272,7 @@ impl Lifecycle {
     /// The drain, also before the listeners were asked to close.
     fn current_drain(&self) -> Option<&Drain> {
         match &self.stage {
-            Stage::Gated | Stage::MustOpenGate | Stage::Serving => None,
+            Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::Delaying { .. } => None,
             Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
                 Some(drain)
             }
@@ -270,6 +285,7 @@ fn stage_name(lifecycle: &Lifecycle) -> &'static str {
         Stage::Gated => "Gated",
         Stage::MustOpenGate => "MustOpenGate",
         Stage::Serving => "Serving",
+        Stage::Delaying { .. } => "Delaying",
         Stage::MustDrain { .. } => "MustDrain",
         Stage::Draining(_) => "Draining",
         Stage::Resolved(_) => "Resolved",
@@ -404,6 +420,11 @@ fn a_stage_acts_in_time_as_in_the_table() {
                 Stand::unready().with(changed(true)),
             ),
             ("`Gated`, not ready", Stand::gated().with(changed(false))),
+            ("`Delaying`", Stand::delaying()),
+            (
+                "`Delaying`, announced",
+                Stand::delaying().performing("AnnounceStop"),
+            ),
             ("`MustDrain`", Stand::in_stage("MustDrain", OPEN)),
             ("`Draining`, a listener is open", draining(OPEN)),
             ("`Draining`, all is read", draining(CLOSED)),

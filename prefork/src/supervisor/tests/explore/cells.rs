@@ -151,6 +151,7 @@ impl World {
             Phase::AllStarted => "AllStarted",
             Phase::Announcing => "Announcing",
             Phase::Running => "Running",
+            Phase::Delaying { .. } => "Delaying",
             Phase::Stopping { .. } => "Stopping",
             Phase::Ended(_) => "Ended",
         }

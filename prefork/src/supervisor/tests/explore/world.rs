@@ -24,6 +24,7 @@ impl World {
             replacements,
             was_healthy,
             stop,
+            delay_until,
             has_closed_listeners,
             rollouts,
             // Ids count by their order.
@@ -57,6 +58,7 @@ impl World {
         form.flag(*was_healthy);
         form.flag(stop.is_some_and(|stop| stop.is_immediate));
         form.flag(stop.is_some());
+        form.optional_time(*delay_until);
         form.flag(*has_closed_listeners);
         rollouts.write_normal(&mut form);
         form.finish()
@@ -241,7 +243,15 @@ impl World {
             Event::ProgramOpened { program } => self.note_program(Some(program), policy),
             Event::ProgramFailed => self.note_program(None, policy),
             Event::StopRequested { urgency } => {
+                let may_wait = self.stop.is_none() && self.is_master_ready();
+                let has_delay = !policy.drain_delay.is_zero();
+                if may_wait && has_delay && urgency == StopMode::Graceful {
+                    return self.note_delay(policy);
+                }
                 self.note_stop(StopCause::Requested, policy);
+                if urgency == StopMode::Immediate && self.delay_until.is_some() {
+                    self.note_drain(policy);
+                }
                 if self.supervisor.outcome().is_none()
                     && let (StopMode::Immediate, Some(stop)) = (urgency, &mut self.stop)
                 {
@@ -359,12 +369,49 @@ impl World {
         for slot in &mut self.slots {
             slot.replace_at = None;
         }
+        self.note_drain(policy);
+    }
+
+    /// All children that have a role leave.
+    fn note_drain(&mut self, policy: &Policy) {
         for process in &mut self.processes {
             if process.fills_slot || process.is_successor {
                 process.leave(self.now, policy);
             }
         }
         self.rollouts.is_requested = false;
+        self.delay_until = None;
+    }
+
+    /// A stop begins, and the children of the slots serve on.
+    fn note_delay(&mut self, policy: &Policy) {
+        self.stop = Some(StopFacts {
+            cause: StopCause::Requested,
+            is_immediate: false,
+        });
+        for slot in &mut self.slots {
+            slot.replace_at = None;
+        }
+        self.note_successors_leave(policy);
+        self.rollouts.is_requested = false;
+        self.delay_until = Some(self.now + policy.drain_delay);
+    }
+
+    /// The supervisor ended the delay of a stop by itself.
+    fn note_end_of_delay(&mut self, policy: &Policy) -> Result<(), Broken> {
+        let Some(until) = self.delay_until else {
+            return Ok(());
+        };
+        if self.supervisor.snapshot().delayed_until().is_some() {
+            return Ok(());
+        }
+        let accepts = self.processes.iter().any(Process::accepts);
+        ensure(
+            until <= self.now || !accepts,
+            "children serve on for drain_delay, unless none accepts any more",
+        )?;
+        self.note_drain(policy);
+        Ok(())
     }
 
     /// Records what is true because time has passed.
@@ -407,6 +454,7 @@ impl World {
         let was_stopping = self.supervisor.is_stopping();
         let had_ended = self.supervisor.outcome().is_some();
         let action = self.supervisor.next_action(self.now);
+        self.note_end_of_delay(policy)?;
         self.note_time();
         self.note_rollout_time(action, policy);
         if self.supervisor.is_stopping() && !was_stopping {

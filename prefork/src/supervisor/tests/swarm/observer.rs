@@ -49,6 +49,9 @@ pub(super) struct Observer {
     is_master_ready: bool,
     rollouts: Rollouts,
     stop: Option<Stop>,
+    /// Until when the children of the slots serve on in the stop, and when that ended.
+    delay_until: Option<Nanos>,
+    delay_ended: Option<Nanos>,
     has_closed_listeners: bool,
     exits: VecDeque<Nanos>,
     exits_forever: u64,
@@ -107,6 +110,8 @@ enum Promise {
     Replace(ChildId),
     /// Refused a rollout, or ended a roll-back: the one with this number.
     EndRollout(u64),
+    /// Asked the children to stop after the delay of the stop.
+    EndDelay,
 }
 
 impl Observer {
@@ -130,6 +135,8 @@ impl Observer {
             is_master_ready: false,
             rollouts: Rollouts::new(policy.rollout, epoch),
             stop: None,
+            delay_until: None,
+            delay_ended: None,
             has_closed_listeners: false,
             exits: VecDeque::new(),
             exits_forever: 0,
@@ -289,8 +296,14 @@ impl Observer {
                 self.rollouts.open_failed(&programs);
             }
             Event::StopRequested { urgency } => {
+                let may_wait = self.stop.is_none() && self.is_master_ready;
+                let has_delay = !self.policy.drain_delay.is_zero();
+                if may_wait && has_delay && urgency == StopMode::Graceful {
+                    return self.delay_stop(at);
+                }
                 self.begin_stop(StopCause::Requested, at);
                 if urgency == StopMode::Immediate && self.outcome.is_none() {
+                    self.end_delay(at);
                     self.stop_at_once(at);
                 }
             }
@@ -715,14 +728,36 @@ impl Observer {
         if self.stop.is_some() {
             return;
         }
+        self.note_stop(cause, at);
+        for index in 0..self.wanted {
+            self.retire(index, at);
+        }
+    }
+
+    fn note_stop(&mut self, cause: StopCause, at: Nanos) {
         let mode = StopMode::Graceful;
         self.stop = Some(Stop { cause, at, mode });
         self.rollouts.stopped();
         for id in std::mem::take(&mut self.rollouts.successors).into_values() {
             self.drain(id, at);
         }
-        for index in 0..self.wanted {
-            self.retire(index, at);
+    }
+
+    /// A stop begins, and the children of the slots serve on.
+    fn delay_stop(&mut self, at: Nanos) {
+        self.note_stop(StopCause::Requested, at);
+        let until = at.saturating_add(nanos(self.policy.drain_delay));
+        self.delay_until = Some(until);
+        self.promise(until, Promise::EndDelay);
+    }
+
+    /// The children of the slots drain, if the stop was delayed.
+    fn end_delay(&mut self, at: Nanos) {
+        if self.delay_until.take().is_some() {
+            self.delay_ended = Some(at);
+            for index in 0..self.wanted {
+                self.retire(index, at);
+            }
         }
     }
 

@@ -306,6 +306,11 @@ fn policy(rng: &mut Rng, slots: u64) -> Policy {
             0 => Duration::MAX,
             _ => any(rng).max(Duration::from_millis(1)),
         },
+        // Without a delay in two of three runs.
+        drain_delay: match rng.below(3) {
+            0 => any(rng),
+            _ => Duration::ZERO,
+        },
         shutdown_grace_period: any(rng),
         exit_timeout: any(rng),
         kill_timeout: duration(rng, Span::Normal),

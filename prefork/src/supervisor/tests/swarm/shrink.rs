@@ -527,6 +527,7 @@ fn code_of_policy(found: &Policy) -> String {
             found.shutdown_grace_period,
             usual.shutdown_grace_period,
         ),
+        ("drain_delay", found.drain_delay, usual.drain_delay),
         ("exit_timeout", found.exit_timeout, usual.exit_timeout),
         ("kill_timeout", found.kill_timeout, usual.kill_timeout),
     ] {

@@ -26,6 +26,8 @@ struct Worker {
     is_gated: bool,
     /// Whether it takes back its readiness.
     is_fickle: bool,
+    /// The delay of a stop.
+    delay: Duration,
     connections: u8,
     deepest: u32,
 }
@@ -88,6 +90,10 @@ struct World {
     ran_hook: bool,
     was_terminated: bool,
     is_interrupted: bool,
+    /// The delay of a stop, and until when the process serves on.
+    delay: Duration,
+    delay_until: Option<Instant>,
+    is_announced: bool,
     /// The earliest deadline that was requested.
     must_end_by: Option<Instant>,
     /// `main` had ended, accept had failed, or the gate was closed when the worker had to stop.
@@ -117,7 +123,7 @@ impl Model for Worker {
     type Move = Move;
 
     fn start(&self) -> World {
-        let lifecycle = Lifecycle::new(self.host, self.has_master, GRACE);
+        let lifecycle = Lifecycle::new(self.host, self.has_master, GRACE).delaying(self.delay);
         World {
             lifecycle: if self.is_gated {
                 lifecycle.gated()
@@ -144,6 +150,9 @@ impl Model for Worker {
             ran_hook: false,
             was_terminated: false,
             is_interrupted: false,
+            delay: self.delay,
+            delay_until: None,
+            is_announced: false,
             must_end_by: None,
             may_leave: false,
             must_leave: false,
@@ -331,6 +340,9 @@ impl World {
             ran_hook,
             was_terminated,
             is_interrupted,
+            delay: _,
+            delay_until,
+            is_announced,
             must_end_by,
             may_leave,
             must_leave,
@@ -351,6 +363,7 @@ impl World {
             form.extend([u8::from(*is_ready), ticks(*at + INTERVAL)]);
         }
         form.extend(must_end_by.map(ticks));
+        form.push(delay_until.map_or(u8::MAX, ticks));
         if let Some(DrainFacts {
             until,
             deadline,
@@ -376,6 +389,7 @@ impl World {
             *was_terminated,
             *is_interrupted,
             must_end_by.is_some(),
+            *is_announced,
             *may_leave,
             *must_leave,
             drain.is_some(),
@@ -406,6 +420,10 @@ impl World {
     fn tell(&mut self, event: Event) {
         self.lifecycle.handle(event, self.now);
         let is_single = self.lifecycle.master == Master::None;
+        if event == Event::Terminated && self.must_end_by.is_none() && !self.delay.is_zero() {
+            self.delay_until.get_or_insert(self.now + self.delay);
+            return;
+        }
         let budget = match event {
             Event::DrainRequested { budget } => budget,
             Event::MasterDied { .. } | Event::Terminated | Event::AcceptFailed => GRACE,
@@ -462,6 +480,14 @@ impl World {
 
     fn ask(&mut self, host: Host) -> Result<Option<Action>, Broken> {
         let action = self.lifecycle.next_action(self.now);
+        let is_delayed = self.delay_until.is_some() && self.must_end_by.is_none();
+        if is_delayed && self.lifecycle.current_drain().is_some() {
+            ensure(
+                self.is_announced && self.delay_until.is_some_and(|until| until <= self.now),
+                "a process serves on for the whole delay of a stop",
+            )?;
+            self.must_end_by = Some(self.now + GRACE);
+        }
         if let Some(action) = action {
             self.perform(action, host)?;
         }
@@ -477,6 +503,13 @@ impl World {
                     "the gate opens once, when the master opens it, and not in a drain",
                 )?;
                 self.is_gate_closed = false;
+            }
+            Action::AnnounceStop => {
+                ensure(
+                    self.delay_until.is_some() && !self.is_announced && self.drain.is_none(),
+                    "a stop with a delay is announced once, before the drain",
+                )?;
+                self.is_announced = true;
             }
             Action::ReportReadiness { is_ready } => {
                 ensure(
@@ -663,11 +696,11 @@ impl World {
 
     /// Checks that a drain comes to its end if nothing happens any more.
     fn check_end(&self, host: Host) -> Result<(), Broken> {
-        if self.must_end_by.is_none() {
+        if self.must_end_by.is_none() && self.delay_until.is_none() {
             return Ok(());
         }
         let mut world = self.clone();
-        let longest = GRACE + Lifecycle::MASTER_KILL_MARGIN;
+        let longest = self.delay + GRACE + Lifecycle::MASTER_KILL_MARGIN;
         for _ in 0..=longest.as_millis() / TICK.as_millis() {
             for actions in 0.. {
                 ensure(actions < 10, "no action repeats for ever")?;
@@ -694,6 +727,7 @@ impl Lifecycle {
             host: _,
             master,
             grace: _,
+            delay: _,
             stage,
             readiness,
             shown_deadline,
@@ -721,6 +755,13 @@ impl Lifecycle {
             Stage::Gated => (4, None),
             Stage::MustOpenGate => (5, None),
             Stage::Serving => (0, None),
+            Stage::Delaying {
+                until,
+                is_announced,
+            } => {
+                form.extend([ticks(*until), u8::from(*is_announced)]);
+                (6, None)
+            }
             Stage::MustDrain {
                 drain,
                 backlog,
@@ -783,6 +824,13 @@ fn every_promise_holds_in_every_state_of_a_worker() {
         ("fickle worker", Host::Process, true, false, true),
         ("fickle gated worker", Host::Process, true, true, true),
         ("single process", Host::Process, false, false, false),
+        (
+            "single process with a delay",
+            Host::Process,
+            false,
+            false,
+            false,
+        ),
         ("fickle single process", Host::Process, false, false, true),
         (
             "worker in the process of a test",
@@ -799,6 +847,11 @@ fn every_promise_holds_in_every_state_of_a_worker() {
             has_master,
             is_gated,
             is_fickle,
+            delay: if name.contains("delay") {
+                2 * TICK
+            } else {
+                Duration::ZERO
+            },
             connections,
             deepest,
         };

@@ -172,6 +172,7 @@ fn policy(recover_threshold: u32) -> Policy {
         recover_interval: Duration::ZERO,
         healthy_after: SECOND,
         ready_timeout: 2 * SECOND,
+        drain_delay: Duration::ZERO,
         shutdown_grace_period: GRACE,
         exit_timeout: SECOND,
         kill_timeout: SECOND,

@@ -712,6 +712,8 @@ impl World {
                 worker.is_gated = false;
                 Ok(())
             }
+            // A master delays the stop, not the worker.
+            WorkerAction::AnnounceStop => Err("a worker delayed a stop".into()),
             WorkerAction::ReportReadiness { is_ready } => {
                 let frame = if is_ready {
                     Frame::Ready
