@@ -161,11 +161,11 @@
 //! |---|---|
 //! | TERM, QUIT | stop gracefully; a repetition changes nothing |
 //! | HUP | roll out: replace every worker by one of the program that its path names now |
-//! | INT | the same; 250 ms or more after the first stop signal: kill the workers now |
+//! | INT | the same; 100 ms or more after the first stop signal: kill the workers now |
 //! | USR1, USR2, TTIN, TTOU | ignored, with a log line |
 //! | others | the system's default |
 //!
-//! - A stop signal within 250 ms of the first one counts as a repetition, even if it is another
+//! - A stop signal within 100 ms of the first one counts as a repetition, even if it is another
 //!   signal: a terminal sends INT to the whole process group, and a package runner or `timeout(1)`
 //!   relays its own copy.
 //! - If the master stops for another reason (it gave up, or a hook failed), the first INT during
@@ -184,7 +184,7 @@
 //! to all processes and the master decides. All others keep the system's default, and USR1 and USR2
 //! end the worker. So send signals to the master's pid, not to all processes by name.
 //!
-//! In single-process mode (`workers = 0`) INT, QUIT and HUP act like TERM. A second INT, 250 ms or
+//! In single-process mode (`workers = 0`) INT, QUIT and HUP act like TERM. A second INT, 100 ms or
 //! more after the first signal, ends the process at once with status 130.
 //!
 //! # Logging
@@ -354,7 +354,9 @@ pub use config::Configuration;
 #[cfg(unix)]
 pub use error::{Error, OptionError, TlsErrorKind};
 #[cfg(unix)]
-pub use hook::{ChildRecovered, ChildSpawned, IntoHookResult, MasterReady, Role};
+pub use hook::{
+    ChildReady, ChildRecovered, ChildSpawned, FleetReady, IntoHookResult, MasterReady, Role,
+};
 #[cfg(unix)]
 pub use listen::{ListenAddr, ListenerInfo};
 #[cfg(unix)]
@@ -370,7 +372,7 @@ pub use spawn::ChildCommand;
 #[cfg(unix)]
 pub use worker::{
     ArgumentInfo, Closing, FromWorker, FromWorkerError, Needs, Ready, Shutdown, StreamsEnded,
-    Worker, closing, notify_ready, shutdown, streams_ended, worker,
+    Worker, closing, is_stopping, not_ready, notify_ready, shutdown, streams_ended, worker,
 };
 
 /// Items that the attribute expands to. Not a public API, and not stable.

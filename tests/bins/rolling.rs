@@ -36,6 +36,7 @@ fn main(listener: Listener, worker: Worker) -> io::Result<()> {
         }
         "panics after its first accept" => end_after(50, || panic!("no luck")),
         "is killed" => end_after(50, || kill_own_process()),
+        "takes back its readiness" => end_after(50, prefork::not_ready),
         "lives for 900 ms" => end_after(900, || process::exit(9)),
         _ => {}
     }
@@ -65,12 +66,13 @@ fn flood_stderr() {
     }
 }
 
-/// Ends the process at some time after its first accept.
+/// Ends the process, or does something else, at some time after its first accept.
 fn end_after(milliseconds: u64, end: fn()) {
     thread::spawn(move || {
         thread::sleep(Duration::from_millis(milliseconds));
-        let _ = std::panic::catch_unwind(end);
-        process::exit(101);
+        if std::panic::catch_unwind(end).is_err() {
+            process::exit(101);
+        }
     });
 }
 

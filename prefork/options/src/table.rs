@@ -258,6 +258,27 @@ macro_rules! options {
                     example: "1m30s"
                 }
 
+                /// Sets how long the workers serve on after a stop was requested.
+                ///
+                /// A load balancer needs some time to notice that a server stops, and opens
+                /// connections until then. With this delay, the workers accept them. Meanwhile
+                /// `prefork::is_stopping()` is true in each worker, so that a health check can fail,
+                /// and the service manager has been told that the server stops. No worker is started
+                /// any more. After the delay the stop begins, with the whole
+                /// `shutdown_grace_period`.
+                ///
+                /// A second Ctrl-C ends the delay at once; SIGTERM does not prolong it. The delay
+                /// also ends if no worker accepts any more. A stop for another reason, such as too
+                /// many exits, and a stop before the master is ready have no delay.
+                drain_delay: ::std::time::Duration {
+                    env: "PREFORK_DRAIN_DELAY",
+                    getter: get_drain_delay -> ::std::time::Duration,
+                    default: value "`\"0s\"`",
+                    unit: "h, m, s, ms",
+                    since: "0.1.0",
+                    example: "10s"
+                }
+
                 /// Sets how long workers may take to finish their requests in a stop.
                 ///
                 /// The master kills the workers that still run after this time. It is one limit for
@@ -484,6 +505,12 @@ macro_rules! options {
 
                 /// Called once in the master, after the first worker of every slot was started.
                 on_master_ready { default: "nothing", since: "0.1.0" }
+
+                /// Called in the master when a worker is ready for the first time.
+                on_child_ready { default: "nothing", since: "0.1.0" }
+
+                /// Called once in the master, when all workers are ready.
+                on_fleet_ready { default: "nothing", since: "0.1.0" }
 
                 /// Called in the master after a worker that exited was replaced.
                 on_child_recover { default: "nothing", since: "0.1.0" }

@@ -26,8 +26,10 @@ pub(crate) enum FromChild {
         /// Whether it accepts nothing while its gate is closed. The frame omits it if not.
         has_gate: bool,
     },
-    /// The child serves.
+    /// The child serves, for the first time or again.
     Ready,
+    /// The child took back its readiness: it accepts no connections until `Ready`.
+    Unready,
     /// The child accepts no more connections.
     Closed,
     /// The message and location of a panic.
@@ -104,6 +106,8 @@ pub(crate) enum FromMaster {
     StderrPassed,
     /// The successor has replaced a worker: the stderr of the master becomes its own.
     StderrReleased,
+    /// A stop was requested. The child serves on until `Drain`.
+    Stopping,
     /// Asks the child to finish its work within the budget.
     Drain {
         /// The time until the child is killed.
@@ -210,6 +214,7 @@ impl FromChild {
                 )
             }
             Self::Ready => "ready".to_owned(),
+            Self::Unready => "unready".to_owned(),
             Self::Closed => "closed".to_owned(),
             Self::Panic(text) => format!("panic {}", truncate(text)),
             Self::Ended(end) => end.encode(),
@@ -239,6 +244,7 @@ impl FromChild {
                 has_gate: value(rest, "gate") == Some("waits"),
             },
             "ready" => Self::Ready,
+            "unready" => Self::Unready,
             "closed" => Self::Closed,
             "panic" => Self::Panic(rest.to_owned()),
             "ended" => Self::Ended(MainEnd::decode(rest)?),
@@ -268,6 +274,7 @@ impl FromMaster {
             Self::Serve { slot: Some(slot) } => format!("serve slot={slot}"),
             Self::StderrPassed => "stderr_passed".to_owned(),
             Self::StderrReleased => "stderr_released".to_owned(),
+            Self::Stopping => "stopping".to_owned(),
             Self::Drain { budget } => format!("drain budget_ms={}", budget.as_millis()),
         }
         .into_bytes()
@@ -284,6 +291,7 @@ impl FromMaster {
             },
             "stderr_passed" => Self::StderrPassed,
             "stderr_released" => Self::StderrReleased,
+            "stopping" => Self::Stopping,
             "drain" => Self::Drain {
                 budget: milliseconds(rest, "budget_ms")?,
             },
@@ -325,7 +333,7 @@ mod tests {
             has_gate: true,
         };
         let ended = FromChild::Ended;
-        let from_child: [(FromChild, &str); 9] = [
+        let from_child: [(FromChild, &str); 10] = [
             (
                 hello,
                 "hello protocol=1 ready=announced listeners=http,admin \
@@ -342,6 +350,7 @@ mod tests {
                 "hello protocol=1 ready=unseen listeners=",
             ),
             (FromChild::Ready, "ready"),
+            (FromChild::Unready, "unready"),
             (FromChild::Closed, "closed"),
             (FromChild::Panic("a b".to_owned()), "panic a b"),
             (ended(MainEnd::Returned), "ended how=returned"),
@@ -404,7 +413,7 @@ mod tests {
             keepalive_grace: Duration::ZERO,
             ..Welcome::new(budget)
         });
-        let from_master: [(FromMaster, &str); 10] = [
+        let from_master: [(FromMaster, &str); 11] = [
             (welcome(1, false), "welcome grace_ms=1500"),
             (welcome(4, false), "welcome grace_ms=1500 threads=4"),
             (welcome(1, true), "welcome grace_ms=1500 gate=closed"),
@@ -420,6 +429,7 @@ mod tests {
             (FromMaster::Serve { slot: Some(2) }, "serve slot=2"),
             (FromMaster::StderrPassed, "stderr_passed"),
             (FromMaster::StderrReleased, "stderr_released"),
+            (FromMaster::Stopping, "stopping"),
             (FromMaster::Drain { budget }, "drain budget_ms=1500"),
         ];
         for (message, bytes) in from_master {

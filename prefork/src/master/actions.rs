@@ -50,6 +50,7 @@ impl Master {
                 previous,
             } => self.report_replaced(slot, child, previous),
             Action::ReportVerdict(verdict) => self.report_verdict(verdict),
+            Action::ReportHealthy { child } => self.note_ready(child),
             Action::AnnounceMasterReady => self.announce_ready(),
             Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
             Action::Kill { child, reason } => self.kill(child, reason),
@@ -88,6 +89,8 @@ impl Master {
                 if is_killed {
                     self.notify(Event::Violation { child });
                 }
+                // At once, if `healthy_after` is zero.
+                self.note_ready(child);
             }
             Err(unstarted) => {
                 let failure = unstarted.failure_kind();

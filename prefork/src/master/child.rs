@@ -38,8 +38,12 @@ pub(super) struct ChildProcess {
     pub(super) main_end: Option<MainEnd>,
     /// The message and location of its last panic, as it sent them, and the time.
     pub(super) last_panic: Option<(String, Instant)>,
-    /// It reported that it is ready.
+    /// It was reported that it is healthy.
     pub(super) is_ready: bool,
+    /// It has taken back its readiness, and the log has a line about it.
+    pub(super) is_unready: bool,
+    /// The limit of log lines about its readiness.
+    pub(super) readiness_rate: RateLimit,
     /// The program that it runs, unless `child_producer` named another one.
     pub(super) program: ProgramId,
     /// What it is to its slot.
@@ -71,6 +75,8 @@ impl ChildProcess {
             main_end: None,
             last_panic: None,
             is_ready: false,
+            is_unready: false,
+            readiness_rate: RateLimit::readiness(now),
             program: ProgramId::OWN,
             role: WorkerRole::Worker,
             is_unreaped_logged: false,

@@ -3,7 +3,7 @@
 use super::notice::{Notice, PreviousChild, WorkerProcess};
 use super::orphans::OrphanReaper;
 use crate::error::Error;
-use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
+use crate::hook::{ChildReady, ChildRecovered, ChildSpawned, FleetReady, Hooks, MasterReady};
 
 /// Calls the hooks for this notice.
 ///
@@ -33,6 +33,20 @@ pub(super) fn call(
                 listeners: listeners.to_vec(),
             };
             excluding_new(orphans, || hooks.master_ready(&ready))
+        }
+        Notice::WorkerReady { worker, age } => {
+            let WorkerProcess { slot, pid, .. } = *worker;
+            let age = *age;
+            excluding_new(orphans, || {
+                hooks.child_ready(&ChildReady { slot, pid, age })
+            })
+        }
+        Notice::AllHealthy { pids, listeners } => {
+            let ready = FleetReady {
+                pids: pids.clone(),
+                listeners: listeners.to_vec(),
+            };
+            excluding_new(orphans, || hooks.fleet_ready(&ready))
         }
         // A new notice has no hook until the API gets one.
         _ => Ok(()),

@@ -198,7 +198,10 @@ mod tests {
             let entry = (line.level(), line.to_string(), line.slot());
             keep.lock().expect("no holder panics").push(entry);
         })));
-        log.notice(&Notice::StopBegan);
+        log.notice(&Notice::MasterReady {
+            pids: vec![7],
+            listeners: &[],
+        });
         log.notice(&Notice::StartWarning("b\n"));
         log.notice(&Notice::WorkerUnreaped {
             worker: WorkerProcess {

@@ -253,9 +253,18 @@ impl LogLine {
                     SignalDisplay(received).to_string()
                 });
                 let what = match step {
-                    StopStep::Begins { workers, grace } => {
+                    StopStep::Begins {
+                        workers,
+                        delay,
+                        grace,
+                    } => {
                         let (workers, grace) = (count_workers(*workers), duration::format(*grace));
-                        format!("stopping {workers} within {grace}")
+                        let after = if delay.is_zero() {
+                            String::new()
+                        } else {
+                            format!(" after drain_delay ({})", duration::format(*delay))
+                        };
+                        format!("stopping {workers} within {grace}{after}")
                     }
                     StopStep::Immediate { workers } => {
                         format!("killing {}", count_workers(*workers))
@@ -316,11 +325,27 @@ impl LogLine {
                     format!("stopped after {taken}: all workers exited"),
                 )
             }
+            Notice::ReadinessChanged { is_ready, .. } => {
+                let (level, what) = if *is_ready {
+                    (Level::Info, "ready again")
+                } else {
+                    (Level::Warn, "not ready: it accepts no connections")
+                };
+                (level, about_worker(notice, what))
+            }
+            Notice::AllHealthy { pids, .. } => {
+                let workers = count_workers(pids.len());
+                (Level::Info, format!("all workers are ready ({workers})"))
+            }
+            Notice::HealthyAgain { workers } => {
+                let workers = count_workers(*workers);
+                let text = format!("all workers are ready again ({workers})");
+                (Level::Info, text)
+            }
             Notice::MasterReady { .. }
-            | Notice::AllHealthy { .. }
             | Notice::WorkerReady { .. }
             | Notice::WorkerKilled { .. }
-            | Notice::StopBegan => return None,
+            | Notice::StopBegan { .. } => return None,
         };
         Some(Self {
             level,
@@ -381,9 +406,11 @@ impl LineFields {
             Notice::StartWarning(_)
             | Notice::MasterReady { .. }
             | Notice::AllHealthy { .. }
+            | Notice::HealthyAgain { .. }
             | Notice::WorkerStarted { .. }
             | Notice::WorkerPromoted { .. }
             | Notice::WorkerReady { .. }
+            | Notice::ReadinessChanged { .. }
             | Notice::WorkerKilled { .. }
             | Notice::WorkerUnreaped { .. }
             | Notice::WorkerGivenUp { .. }
@@ -396,7 +423,7 @@ impl LineFields {
             | Notice::RolloutBegan { .. }
             | Notice::WorkerReplaced { .. }
             | Notice::RolloutEnded { .. }
-            | Notice::StopBegan
+            | Notice::StopBegan { .. }
             | Notice::NotifyFailed(_)
             | Notice::HookFailed(_)
             | Notice::Unkillable(_)

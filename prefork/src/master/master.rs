@@ -60,11 +60,14 @@ pub(crate) struct Master {
     pub(super) orphans_due: Option<Instant>,
     /// The exits of children that were not replaced yet.
     pub(super) exits: ExitHistory,
+    /// The child of each slot is healthy.
+    is_healthy: bool,
     /// `Notice::AllHealthy` was emitted.
     pub(super) was_healthy: bool,
     /// At its start, this process had a controlling terminal.
     pub(super) had_terminal: bool,
     pub(super) limits: ChildLimits,
+    pub(super) drain_delay: Duration,
     pub(super) rollout_timeout: Duration,
     pub(super) has_standbys: bool,
     /// The number of the first standby, in log lines and in workers.
@@ -115,12 +118,14 @@ impl Master {
             orphans: parts.orphans,
             orphans_due: Some(Instant::now()),
             exits: ExitHistory::default(),
+            is_healthy: false,
             was_healthy: false,
             had_terminal: has_terminal(),
             limits: ChildLimits {
                 ready_timeout: parts.config.ready_timeout,
                 shutdown_grace_period: parts.config.shutdown_grace_period,
             },
+            drain_delay: parts.config.drain_delay,
             rollout_timeout: parts.config.rollout_timeout,
             has_standbys: parts.config.standby > 0,
             first_standby: parts.config.workers,
@@ -178,11 +183,19 @@ impl Master {
     }
 
     fn note_health(&mut self) {
-        if !self.was_healthy && self.supervisor.is_healthy() {
-            self.was_healthy = true;
-            let listeners = &self.listener_infos();
-            self.emit(&Notice::AllHealthy { listeners });
+        let is_healthy = self.supervisor.is_healthy();
+        if std::mem::replace(&mut self.is_healthy, is_healthy) || !is_healthy {
+            return;
         }
+        let slots = self.supervisor.snapshot().slots();
+        let children = slots.filter_map(|(_, child)| self.children.get(&child?));
+        let pids: Vec<i32> = children.map(|child| child.pid).collect();
+        if std::mem::replace(&mut self.was_healthy, true) {
+            let workers = pids.len();
+            return self.emit(&Notice::HealthyAgain { workers });
+        }
+        let listeners = &self.listener_infos();
+        self.emit(&Notice::AllHealthy { pids, listeners });
     }
 
     fn wait(&mut self, until: Option<Instant>) -> Result<PollResult, Error> {
@@ -295,6 +308,7 @@ fn policy(config: &Config) -> Policy {
         recover_interval: config.recover_interval,
         healthy_after: config.healthy_after,
         ready_timeout: or_unlimited(config.ready_timeout),
+        drain_delay: config.drain_delay,
         shutdown_grace_period: config.shutdown_grace_period,
         exit_timeout: Policy::EXIT_TIMEOUT,
         kill_timeout: Policy::KILL_TIMEOUT,

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -26,8 +26,8 @@ pub(crate) struct ConnTracker {
     /// Wakes all blocking accepts when the drain begins. It is never cleared.
     drain_waker: Waker,
     has_accepted: AtomicBool,
-    /// No accept takes a connection from the queue.
-    is_gated: AtomicBool,
+    /// The gates that are closed: while one is, no accept takes a connection from the queue.
+    closed_gates: AtomicU8,
     is_draining: Arc<AtomicBool>,
     /// A monitor thread acts on `on_change`. False for a listener outside of a worker.
     pub(super) is_watched: bool,
@@ -58,6 +58,15 @@ struct UnreadConn {
     received: u64,
     /// Bytes were read from the descriptor and wait for the first read of the application.
     holds_bytes: bool,
+}
+
+/// What holds back the accepts of all listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AcceptGate {
+    /// The worker is a successor, and the master has not let it serve yet.
+    Successor = 1,
+    /// The worker has taken back its readiness.
+    Readiness = 2,
 }
 
 /// How listeners behave in a drain.
@@ -101,7 +110,7 @@ impl ConnTracker {
             gate_or_drain: Event::new(),
             drain_waker: Waker::new()?,
             has_accepted: AtomicBool::new(false),
-            is_gated: AtomicBool::new(false),
+            closed_gates: AtomicU8::new(0),
             is_draining,
             is_watched: true,
             health: AcceptHealth::new(Arc::clone(&on_change)),
@@ -139,19 +148,26 @@ impl ConnTracker {
     /// Makes the listeners wait until [`open_gate`](Self::open_gate) before they accept.
     ///
     /// A drain ends that wait too: then its policy alone decides what is accepted.
-    pub(crate) fn close_gate(&self) {
-        self.is_gated.store(true, Ordering::Release);
-    }
-
-    /// Lets the listeners accept, and wakes all accepts that wait for it.
-    pub(crate) fn open_gate(&self) {
-        self.is_gated.store(false, Ordering::Release);
+    pub(crate) fn close_gate(&self, gate: AcceptGate) {
+        self.closed_gates.fetch_or(gate as u8, Ordering::AcqRel);
+        // Pending async accepts would take the next connection.
         self.gate_or_drain.notify(usize::MAX);
     }
 
-    /// Whether accepts wait for the gate. Takes no lock: it is called for every accept.
+    /// Lets the listeners accept unless the other gate is closed, and wakes all accepts that wait.
+    pub(crate) fn open_gate(&self, gate: AcceptGate) {
+        self.closed_gates.fetch_and(!(gate as u8), Ordering::AcqRel);
+        self.gate_or_drain.notify(usize::MAX);
+    }
+
+    /// Whether this gate is closed.
+    pub(crate) fn is_closed(&self, gate: AcceptGate) -> bool {
+        self.closed_gates.load(Ordering::Acquire) & gate as u8 != 0
+    }
+
+    /// Whether accepts wait for a gate. Takes no lock: it is called for every accept.
     pub(super) fn is_gated(&self) -> bool {
-        self.is_gated.load(Ordering::Acquire)
+        self.closed_gates.load(Ordering::Acquire) != 0
     }
 
     /// As `wait_for_gate`. Returns whether the gate is open.

@@ -39,6 +39,7 @@ pub fn in_process_worker(mut prefork: Prefork) -> Result<InProcessWorker, Error>
     let bound = bind_all(&config.listen, BindOptions::of(&config))?;
     let listeners = bound.into_iter().map(InheritedListener::from).collect();
     let times = DrainTimes {
+        delay: std::time::Duration::ZERO,
         grace: config.shutdown_grace_period,
         keepalive_grace: config.keepalive_grace,
     };

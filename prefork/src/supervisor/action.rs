@@ -33,6 +33,13 @@ pub(crate) enum Action {
     /// Open the program again by its path, for a rollout. The answer is `Event::ProgramOpened` or
     /// `Event::ProgramFailed`.
     OpenProgram,
+    /// Report that this child is healthy: it has lived for `healthy_after`.
+    ///
+    /// If a child is healthy because of an event, the caller knows it.
+    ReportHealthy {
+        /// The child.
+        child: ChildId,
+    },
     /// Open the gate of this successor: from now on it accepts connections.
     Serve {
         /// The child.

@@ -27,6 +27,9 @@ pub(crate) struct Policy {
     pub(crate) healthy_after: Duration,
     /// If a child can report readiness: how long it may take, from its start.
     pub(crate) ready_timeout: Duration,
+    /// How long the children serve on after a stop was requested, before they are asked to stop. 0:
+    /// they are asked at once.
+    pub(crate) drain_delay: Duration,
     /// How long a child may take to exit after the request to stop. 0: it is killed at once,
     /// without a request.
     pub(crate) shutdown_grace_period: Duration,

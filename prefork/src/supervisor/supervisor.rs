@@ -75,6 +75,7 @@ impl Supervisor {
             Event::Started { child, readiness } => (child, ChildEvent::Started(readiness)),
             Event::StartFailed { child, failure } => (child, ChildEvent::StartFailed(failure)),
             Event::Ready { child } => (child, ChildEvent::Ready),
+            Event::Unready { child } => (child, ChildEvent::Unready),
             Event::Readiness { child, readiness } => (child, ChildEvent::Readiness(readiness)),
             Event::MainEnded { child } => (child, ChildEvent::MainEnded),
             Event::Violation { child } => (child, ChildEvent::Violation),
@@ -111,6 +112,11 @@ impl Supervisor {
         {
             self.rollout_timed_out(now);
         }
+        if let Phase::Delaying { until, .. } = self.phase
+            && (until <= now || !self.fleet.has_accepting())
+        {
+            self.end_delay(now);
+        }
         while let Some(key) = self.next_due(now) {
             let action = match key {
                 DeadlineKey::Slot(slot) => self.on_slot_timeout(slot, now),
@@ -137,7 +143,8 @@ impl Supervisor {
     /// `None`: only an event can change anything. Once `next_action` has returned `None`, the
     /// deadline is in the future.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let all = [self.fleet.deadline(), self.rollouts.deadline()];
+        let delay = self.snapshot().delayed_until();
+        let all = [delay, self.fleet.deadline(), self.rollouts.deadline()];
         all.into_iter().flatten().min()
     }
 
@@ -383,10 +390,52 @@ impl Supervisor {
     }
 
     fn stop_requested(&mut self, urgency: StopMode, now: Instant) {
+        let may_wait = !self.policy.drain_delay.is_zero() && self.phase == Phase::Running;
+        if may_wait && urgency == StopMode::Graceful {
+            return self.delay_stop(now);
+        }
         self.stop(StopCause::Requested, now);
+        if urgency == StopMode::Immediate {
+            self.end_delay(now);
+        }
         if let (StopMode::Immediate, Phase::Stopping { stop, .. }) = (urgency, &mut self.phase) {
             stop.mode = StopMode::Immediate;
             self.end_draining(now, |_, _| true);
+        }
+    }
+
+    /// Begins a stop, and lets the children of the slots serve on for `drain_delay`.
+    fn delay_stop(&mut self, now: Instant) {
+        let stop = Stop {
+            cause: StopCause::Requested,
+            began: now,
+            mode: StopMode::Graceful,
+        };
+        let until = after(now, self.policy.drain_delay);
+        self.phase = Phase::Delaying { stop, until };
+        self.end_rollouts(now);
+        for slot in self.fleet.slot_ids() {
+            // Nothing is started any more.
+            if self.fleet.slot(slot).child().is_none() {
+                self.fleet.set_slot(slot, SlotState::Retired);
+            }
+        }
+    }
+
+    /// The children drain now, if the stop was delayed.
+    fn end_delay(&mut self, now: Instant) {
+        if let Phase::Delaying { stop, .. } = self.phase {
+            self.drain_all(stop, now);
+        }
+    }
+
+    fn end_rollouts(&mut self, now: Instant) {
+        self.rollouts.stop();
+        for (_, _, successor) in self.fleet.successors() {
+            self.drain(successor.state, now);
+        }
+        for standby in self.fleet.standby_ids() {
+            self.retire(standby, now);
         }
     }
 
@@ -400,13 +449,14 @@ impl Supervisor {
             began: now,
             mode: StopMode::Graceful,
         };
+        self.end_rollouts(now);
+        self.drain_all(stop, now);
+    }
+
+    fn drain_all(&mut self, stop: Stop, now: Instant) {
         let listeners = ListenersState::Open;
         self.phase = Phase::Stopping { stop, listeners };
-        self.rollouts.stop();
-        for (_, _, successor) in self.fleet.successors() {
-            self.drain(successor.state, now);
-        }
-        for slot in self.fleet.slot_ids().chain(self.fleet.standby_ids()) {
+        for slot in self.fleet.slot_ids() {
             self.retire(slot, now);
         }
     }
@@ -432,7 +482,7 @@ impl Supervisor {
             TimeoutAction::Stay => None,
             TimeoutAction::Become(state) => {
                 self.enter(slot, state);
-                None
+                state.child().map(|child| Action::ReportHealthy { child })
             }
             TimeoutAction::Start => Some(self.start(slot, None)),
             TimeoutAction::Recover(child) => self.recover(slot, child, now),
@@ -501,6 +551,7 @@ impl Supervisor {
             Phase::StartingUp { .. }
             | Phase::Announcing
             | Phase::Running
+            | Phase::Delaying { .. }
             | Phase::Stopping { .. }
             | Phase::Ended(_) => None,
         }
@@ -545,7 +596,7 @@ impl Supervisor {
             Transition::Stay => {}
             Transition::Become(state) | Transition::Confirm(state) => {
                 let successor = successor.with_state(state);
-                if state.may_serve() {
+                if state.may_succeed() {
                     self.fleet.set_successor(child, successor);
                 } else {
                     self.end_draining(now, |other, _| other == slot);
@@ -584,7 +635,7 @@ impl Supervisor {
         match successor.on_timeout(now) {
             SuccessorTimeout::AsInSlot(TimeoutAction::Become(state)) => {
                 self.fleet.set_successor(child, successor.with_state(state));
-                None
+                Some(Action::ReportHealthy { child })
             }
             SuccessorTimeout::AsInSlot(TimeoutAction::Kill { reason, .. }) => {
                 self.end_draining(now, |other, _| other == slot);

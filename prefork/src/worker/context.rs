@@ -15,7 +15,7 @@ use super::ready::ReadyNotifier;
 use super::shutdown::{Shutdown, ShutdownProgress};
 use crate::channel::MainEnd;
 use crate::error::Error;
-use crate::net::ConnTracker;
+use crate::net::{AcceptGate, ConnTracker};
 use crate::sys;
 use crate::sys::signals::SignalReceiver;
 use crate::sys::waker::Waker;
@@ -72,8 +72,27 @@ impl Context {
         self.slot.load(Ordering::Relaxed)
     }
 
+    /// Reports that this worker is ready, or ready again.
     pub(crate) fn notify_ready(&self) {
-        self.ready_notifier.notify_ready();
+        if self.tracker.is_closed(AcceptGate::Readiness) {
+            self.tracker.open_gate(AcceptGate::Readiness);
+            self.waker.wake();
+        } else {
+            self.ready_notifier.notify_ready();
+        }
+    }
+
+    /// Takes back the readiness: the listeners accept nothing before the next `notify_ready`.
+    pub(crate) fn not_ready(&self) {
+        self.ready_notifier.leave_to_monitor();
+        self.tracker.close_gate(AcceptGate::Readiness);
+        self.waker.wake();
+    }
+
+    /// Whether this worker is ready. `None`: its readiness was never taken back.
+    pub(super) fn changed_readiness(&self) -> Option<bool> {
+        let is_ready = !self.tracker.is_closed(AcceptGate::Readiness);
+        self.ready_notifier.is_left_to_monitor().then_some(is_ready)
     }
 
     /// From now on SIGTERM begins a drain instead of ending the process.

@@ -58,7 +58,7 @@ pub fn worker() -> Option<Worker> {
     Some(Worker::new(context))
 }
 
-/// Reports that this worker is ready.
+/// Reports that this worker is ready, or ready again after [`not_ready`].
 ///
 /// A [`net::Listener`](crate::net::Listener) does this at its first accept. Call this if `main`
 /// uses only listeners of std or tokio, or none. Further calls have no effect.
@@ -69,6 +69,79 @@ pub fn notify_ready() {
     if let Some(context) = current() {
         context.notify_ready();
     }
+}
+
+/// Takes back the readiness of this worker, until the next call of [`notify_ready`].
+///
+/// Call it if the worker cannot answer for a while, for example because its database is not
+/// reachable. Until the worker is ready again:
+///
+/// - Its [`Listener`](crate::net::Listener)s accept nothing: their accepts wait, and the other
+///   workers accept the connections that wait in the queue. An accept that runs at the moment of
+///   the call may still return one connection. If no worker is ready, clients wait in the queue
+///   until one is, or until their own timeout.
+/// - The connections that the worker has accepted are not affected.
+/// - The master neither kills nor replaces the worker, however long it is not ready. It logs one
+///   line, and another one when the worker is ready again. A worker reports at most one change per
+///   second.
+/// - In a rollout, a successor that takes back its readiness before it has replaced a worker fails,
+///   and the rollout is refused.
+/// - If the worker is asked to stop, it leaves the queue to the other workers. If none of them
+///   accepts, the kernel closes these connections.
+///
+/// Before the worker was ready for the first time, the call has the effect that the first accept
+/// does not report readiness: the worker must call `notify_ready` within `ready_timeout`.
+///
+/// Listeners of std and tokio, and per-worker sockets (`reuseport`), have limits: the former accept
+/// as before, and the queue of the latter waits for this worker.
+///
+/// # Process
+/// In a worker and in single-process mode, on any thread; it does not block. In a single process
+/// nothing else serves the queue: connections wait, and a drain accepts them. In other processes
+/// the call has no effect.
+///
+/// # Examples
+/// ```no_run
+/// # fn is_reachable() -> bool { true }
+/// # use std::time::Duration;
+/// fn watch_database() {
+///     loop {
+///         // A call that changes nothing costs little.
+///         if is_reachable() {
+///             prefork::notify_ready();
+///         } else {
+///             prefork::not_ready();
+///         }
+///         std::thread::sleep(Duration::from_secs(1));
+///     }
+/// }
+/// ```
+pub fn not_ready() {
+    if let Some(context) = current() {
+        context.not_ready();
+    }
+}
+
+/// Returns whether a stop was requested.
+///
+/// During `drain_delay` the worker serves on, and this is already true. Let the health check of a
+/// load balancer fail then, so that it opens no more connections. [`shutdown`] begins after the
+/// delay.
+///
+/// # Process
+/// In a worker and in single-process mode, on any thread. In other processes it is false. In a
+/// program that another one starts by `child_producer`, it is true when the drain begins.
+///
+/// # Examples
+/// ```
+/// /// The answer to `GET /readyz`.
+/// fn status() -> u16 {
+///     if prefork::is_stopping() { 503 } else { 200 }
+/// }
+/// # assert_eq!(status(), 200);
+/// ```
+pub fn is_stopping() -> bool {
+    current().is_some_and(|context| context.shutdown.is_announced())
 }
 
 /// Returns a future that resolves when the server should close its connections.

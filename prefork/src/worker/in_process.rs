@@ -37,6 +37,8 @@ const STARTING: &str = "start in the process of the test";
 pub enum WorkerEvent {
     /// It is ready.
     Ready,
+    /// It has taken back its readiness.
+    Unready,
     /// It has closed its listeners.
     Closed,
 }
@@ -151,6 +153,7 @@ impl InProcessWorker {
         while let ReceivedFrame::Frame(frame) = self.channel.receive() {
             match FromChild::decode(&frame) {
                 Some(FromChild::Ready) => events.push(WorkerEvent::Ready),
+                Some(FromChild::Unready) => events.push(WorkerEvent::Unready),
                 Some(FromChild::Closed) => events.push(WorkerEvent::Closed),
                 Some(
                     FromChild::Hello { .. }
@@ -177,6 +180,7 @@ mod tests {
 
     const GRACE: Duration = Duration::from_secs(30);
     const TIMES: DrainTimes = DrainTimes {
+        delay: Duration::ZERO,
         grace: GRACE,
         keepalive_grace: Duration::from_secs(1),
     };
@@ -321,6 +325,43 @@ mod tests {
             TcpStream::connect(addr).is_err(),
             "the last descriptor of the listener is closed"
         );
+    }
+
+    #[test]
+    fn a_worker_that_is_not_ready_at_its_first_accept_reports_readiness_when_it_is() {
+        let (test_worker, addr) = in_process_worker();
+        test_worker.run(|worker| {
+            worker.not_ready();
+            assert_eq!(wait_for_events(&test_worker, 1), [WorkerEvent::Unready]);
+            let _client = send(addr);
+            let listener = worker.listener("http").expect("it has this listener");
+            thread::scope(|scope| {
+                let accept = scope.spawn(|| listener.blocking_accept());
+                // Most likely it waits by now. The test passes in every order.
+                thread::sleep(Duration::from_millis(20));
+                assert!(!accept.is_finished() && test_worker.events().is_empty());
+                worker.notify_ready();
+                assert!(accept.join().expect("it only accepts").is_some());
+            });
+            assert_eq!(wait_for_events(&test_worker, 1), [WorkerEvent::Ready]);
+        });
+    }
+
+    #[test]
+    fn readiness_that_is_taken_back_for_a_moment_is_reported_in_the_end() {
+        let (test_worker, _addr) = in_process_worker();
+        test_worker.run(|worker| {
+            for _ in 0..1_000 {
+                worker.not_ready();
+                worker.notify_ready();
+            }
+            let mut events = Vec::new();
+            while events.last() != Some(&WorkerEvent::Ready) {
+                events.extend(test_worker.events());
+                thread::yield_now();
+            }
+            assert!(events.len() <= 3, "{events:?}");
+        });
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! compares with this code.
 
 mod drain;
+mod readiness;
 #[cfg(test)]
 mod tests;
 
@@ -14,10 +15,13 @@ use std::time::{Duration, Instant};
 
 use drain::DrainDecision;
 pub(super) use drain::{Connections, Drain};
+use readiness::Readiness;
 
 /// How long a worker may drain, as its master or the configuration says.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DrainTimes {
+    /// How long a process without a master serves on after a stop was requested.
+    pub(crate) delay: Duration,
     /// The budget of a drain that the master does not request.
     pub(crate) grace: Duration,
     /// How long kept connections may stay open.
@@ -31,6 +35,7 @@ pub(super) struct Lifecycle {
     master: Master,
     times: DrainTimes,
     stage: Stage,
+    readiness: Readiness,
     /// The deadline of the drain in the last action that had one.
     shown_deadline: Option<Instant>,
     /// Whether a listener can no longer accept.
@@ -75,6 +80,11 @@ enum Stage {
     /// The master has opened the gate; the listeners have to accept.
     MustOpenGate,
     Serving,
+    /// A stop was requested in a process without a master, which serves on until then.
+    Delaying {
+        until: Instant,
+        is_announced: bool,
+    },
     /// A drain was requested; its listeners have to be closed.
     MustDrain {
         drain: Drain,
@@ -100,6 +110,10 @@ pub(super) enum Backlog {
 pub(super) enum Event {
     /// The master opened the gate.
     GateOpened,
+    /// `main` took back the readiness of the worker, or is ready again.
+    ReadinessChanged {
+        is_ready: bool,
+    },
     /// The master requested a drain within this budget.
     DrainRequested {
         budget: Duration,
@@ -130,6 +144,13 @@ pub(super) enum Event {
 pub(super) enum Action {
     /// Let the listeners accept connections.
     OpenGate,
+    /// Report that a stop was requested, and serve on.
+    AnnounceStop,
+    /// Report to the master, or in a single process to the observer, that the worker is not ready
+    /// any more, or ready again.
+    ReportReadiness {
+        is_ready: bool,
+    },
     /// Log that the master died, and start the hook `on_master_death`.
     RunHook,
     /// Begin the drain: `shutdown()` shows the deadline, and the listeners accept what waits in the
@@ -189,6 +210,7 @@ impl Lifecycle {
             },
             times,
             stage: Stage::Serving,
+            readiness: Readiness::default(),
             shown_deadline: None,
             has_failed: false,
             is_interrupted: false,
@@ -209,12 +231,14 @@ impl Lifecycle {
                 // It is open, or the worker drains.
                 Stage::MustOpenGate
                 | Stage::Serving
+                | Stage::Delaying { .. }
                 | Stage::MustDrain { .. }
                 | Stage::Draining(_)
                 | Stage::Resolved(_) => {}
             },
+            Event::ReadinessChanged { is_ready } => self.readiness.set(is_ready),
             Event::DrainRequested { budget } => self.drain(budget, Backlog::Serve, now),
-            Event::Terminated => self.drain(self.times.grace, Backlog::Serve, now),
+            Event::Terminated => self.on_termination(now),
             Event::Interrupted => self.is_interrupted = true,
             Event::MasterDied { is_process_gone } => self.on_master_death(is_process_gone, now),
             Event::HookFinished => {
@@ -239,7 +263,11 @@ impl Lifecycle {
             Event::Changed(connections) => match &mut self.stage {
                 Stage::Draining(drain) | Stage::Resolved(drain) => drain.count(connections, now),
                 // They are counted when the drain begins.
-                Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::MustDrain { .. } => {}
+                Stage::Gated
+                | Stage::MustOpenGate
+                | Stage::Serving
+                | Stage::Delaying { .. }
+                | Stage::MustDrain { .. } => {}
             },
             Event::ReadableChecked { has_readable } => match &mut self.stage {
                 Stage::Draining(drain) => drain.readable_checked(has_readable),
@@ -247,9 +275,29 @@ impl Lifecycle {
                 Stage::Gated
                 | Stage::MustOpenGate
                 | Stage::Serving
+                | Stage::Delaying { .. }
                 | Stage::MustDrain { .. }
                 | Stage::Resolved(_) => {}
             },
+        }
+    }
+
+    fn on_termination(&mut self, now: Instant) {
+        match self.stage {
+            Stage::Serving if self.master == Master::None && !self.times.delay.is_zero() => {
+                self.stage = Stage::Delaying {
+                    until: now + self.times.delay,
+                    is_announced: false,
+                };
+            }
+            // Another signal does not prolong the delay.
+            Stage::Delaying { .. } => {}
+            Stage::Gated
+            | Stage::MustOpenGate
+            | Stage::Serving
+            | Stage::MustDrain { .. }
+            | Stage::Draining(_)
+            | Stage::Resolved(_) => self.drain(self.times.grace, Backlog::Serve, now),
         }
     }
 
@@ -283,7 +331,13 @@ impl Lifecycle {
         let backlog = match &mut self.stage {
             // The child that it was to replace has the same queue.
             Stage::Gated => Backlog::Leave,
-            Stage::MustOpenGate | Stage::Serving => backlog,
+            // Nothing else serves the queue of a single process.
+            Stage::MustOpenGate | Stage::Serving
+                if self.readiness.is_taken_back() && self.master != Master::None =>
+            {
+                Backlog::Leave
+            }
+            Stage::MustOpenGate | Stage::Serving | Stage::Delaying { .. } => backlog,
             Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
                 drain.shorten(now, budget);
                 return;
@@ -309,6 +363,23 @@ impl Lifecycle {
         if let Stage::MustOpenGate = self.stage {
             self.stage = Stage::Serving;
             return Some(Action::OpenGate);
+        }
+        if let Stage::Delaying {
+            until,
+            is_announced,
+        } = &mut self.stage
+        {
+            if !std::mem::replace(is_announced, true) {
+                return Some(Action::AnnounceStop);
+            }
+            if *until <= now {
+                self.drain(self.times.grace, Backlog::Serve, now);
+            }
+        }
+        if self.has_reports()
+            && let Some(is_ready) = self.readiness.report(now)
+        {
+            return Some(Action::ReportReadiness { is_ready });
         }
         if let Stage::MustDrain {
             drain,
@@ -360,6 +431,7 @@ impl Lifecycle {
                 DrainDecision::Wait(until) => Some(until),
                 DrainDecision::Resolve | DrainDecision::CheckReadable => Some(now),
             },
+            Stage::Delaying { until, .. } => Some(*until),
             Stage::Gated
             | Stage::MustOpenGate
             | Stage::Serving
@@ -371,7 +443,8 @@ impl Lifecycle {
             Master::Dead(Orphan::HookRunning) => self.draining().map(|drain| drain.half),
             Master::None | Master::Alive | Master::Dead(_) => None,
         };
-        let all = [resolve, terminate, self.end_at()];
+        let report = self.readiness.due(now).filter(|_| self.has_reports());
+        let all = [report, resolve, terminate, self.end_at()];
         all.into_iter().flatten().min()
     }
 
@@ -384,11 +457,23 @@ impl Lifecycle {
             )
     }
 
+    /// Whether the readiness counts. A worker that drains is not ready.
+    fn has_reports(&self) -> bool {
+        match self.stage {
+            Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::Delaying { .. } => true,
+            Stage::MustDrain { .. } | Stage::Draining(_) | Stage::Resolved(_) => false,
+        }
+    }
+
     /// The drain, once the listeners were asked to close.
     pub(super) fn draining(&self) -> Option<&Drain> {
         match &self.stage {
             Stage::Draining(drain) | Stage::Resolved(drain) => Some(drain),
-            Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::MustDrain { .. } => None,
+            Stage::Gated
+            | Stage::MustOpenGate
+            | Stage::Serving
+            | Stage::Delaying { .. }
+            | Stage::MustDrain { .. } => None,
         }
     }
 

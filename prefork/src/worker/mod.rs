@@ -40,7 +40,7 @@ pub(crate) use context::{BodySpec, Context};
 pub(crate) use current::current;
 #[cfg(feature = "http")]
 pub(crate) use current::progress;
-pub use current::{closing, notify_ready, shutdown, streams_ended, worker};
+pub use current::{closing, is_stopping, not_ready, notify_ready, shutdown, streams_ended, worker};
 pub use from_worker_error::FromWorkerError;
 #[cfg(feature = "__testkit")]
 pub use in_process::{InProcessWorker, WorkerEvent};

@@ -21,7 +21,7 @@ use super::shortage_log::{ShortageLine, ShortageLog};
 use crate::channel::{Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
 use crate::error::{Shortage, ShortageStage};
 use crate::hook::OnceHook;
-use crate::net::{DrainPolicy, LastIo};
+use crate::net::{AcceptGate, DrainPolicy, LastIo};
 use crate::stop_signals::{StopSignal, StopSignals};
 use crate::sys::peer::PeerProcess;
 use crate::sys::{light_thread, process, stderr};
@@ -155,6 +155,9 @@ impl Monitor {
 
     /// Handles a change that woke this thread.
     fn on_change(&mut self) {
+        if let Some(is_ready) = self.context.changed_readiness() {
+            self.handle(Event::ReadinessChanged { is_ready });
+        }
         if self.context.has_main_ended() {
             self.handle(Event::MainEnded);
         }
@@ -212,6 +215,7 @@ impl Monitor {
                         stderr.restore();
                     }
                 }
+                Some(FromMaster::Stopping) => self.context.shutdown.announce(),
                 // It was read at the start, once. This version skips frames that it does not know.
                 Some(FromMaster::Welcome { .. }) | None => {}
             }
@@ -236,7 +240,14 @@ impl Monitor {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::OpenGate => self.context.tracker.open_gate(),
+            Action::OpenGate => self.context.tracker.open_gate(AcceptGate::Successor),
+            Action::AnnounceStop => {
+                self.context.shutdown.announce();
+                if let Some(observer) = &self.observer {
+                    observer(SingleEvent::StopAnnounced);
+                }
+            }
+            Action::ReportReadiness { is_ready } => self.report_readiness(is_ready),
             Action::RunHook => self.run_hook(),
             Action::CloseListeners {
                 deadline,
@@ -273,6 +284,18 @@ impl Monitor {
             // late clients at once.
             Action::SendClosed => self.send(&FromChild::Closed),
             Action::EndProcess(cause) => self.end_process(cause),
+        }
+    }
+
+    fn report_readiness(&self, is_ready: bool) {
+        let (frame, event) = if is_ready {
+            (FromChild::Ready, SingleEvent::Ready)
+        } else {
+            (FromChild::Unready, SingleEvent::Unready)
+        };
+        self.send(&frame);
+        if let Some(observer) = &self.observer {
+            observer(event);
         }
     }
 

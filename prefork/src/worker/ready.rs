@@ -1,16 +1,21 @@
 //! Reports to the master that this worker is ready, and that its `main` has ended.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::context::Context;
 use crate::channel::{Channel, FromChild, MainEnd};
 use crate::error::Shortage;
 
 /// What the observer of a single process gets, as there is no master to report to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SingleEvent<'a> {
-    /// `main` is ready.
+    /// `main` is ready, for the first time or again.
     Ready,
+    /// `main` took back its readiness.
+    Unready,
+    /// A stop was requested. The drain begins after `drain_delay`.
+    StopAnnounced,
     /// The drain begins.
     StopBegan,
     Shortage(&'a Shortage),
@@ -20,11 +25,22 @@ pub(crate) enum SingleEvent<'a> {
 pub(crate) type SingleObserver = Arc<dyn Fn(SingleEvent<'_>) + Send + Sync>;
 
 /// Sends each report once: to the master, or to the observer of a single process.
+///
+/// If the worker takes back its readiness, the monitor sends all later reports about it.
 pub(super) struct ReadyNotifier {
     channel: Option<Arc<Channel>>,
     observer: Option<SingleObserver>,
-    is_sent: AtomicBool,
+    readiness: Mutex<FirstReport>,
     has_ended: AtomicBool,
+}
+
+/// The report that the worker is ready for the first time.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum FirstReport {
+    #[default]
+    Due,
+    Sent,
+    LeftToMonitor,
 }
 
 impl ReadyNotifier {
@@ -32,15 +48,18 @@ impl ReadyNotifier {
         Self {
             channel,
             observer,
-            is_sent: AtomicBool::new(false),
+            readiness: Mutex::default(),
             has_ended: AtomicBool::new(false),
         }
     }
 
     pub(super) fn notify_ready(&self) {
-        if self.is_sent.swap(true, Ordering::AcqRel) {
+        // The lock is held until the frame is sent: a report of the monitor comes after it.
+        let mut readiness = self.readiness();
+        if *readiness != FirstReport::Due {
             return;
         }
+        *readiness = FirstReport::Sent;
         if let Some(channel) = &self.channel {
             // A worker sends few frames. If the channel is full or closed, the master is dead or
             // stuck.
@@ -49,6 +68,21 @@ impl ReadyNotifier {
         if let Some(observer) = &self.observer {
             observer(SingleEvent::Ready);
         }
+    }
+
+    /// From now on the monitor reports the readiness.
+    pub(super) fn leave_to_monitor(&self) {
+        *self.readiness() = FirstReport::LeftToMonitor;
+    }
+
+    pub(super) fn is_left_to_monitor(&self) -> bool {
+        *self.readiness() == FirstReport::LeftToMonitor
+    }
+
+    fn readiness(&self) -> MutexGuard<'_, FirstReport> {
+        self.readiness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports the end of `main`. Returns whether this was the first report.
@@ -72,7 +106,7 @@ impl ReadyNotifier {
 impl std::fmt::Debug for ReadyNotifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ReadyNotifier")
-            .field("is_sent", &self.is_sent)
+            .field("readiness", &self.readiness)
             .finish_non_exhaustive()
     }
 }
@@ -80,16 +114,21 @@ impl std::fmt::Debug for ReadyNotifier {
 /// Reports that this worker is ready; an argument of `main`.
 ///
 /// If `main` takes it, the first accept does not report readiness. The worker is ready when it
-/// calls [`notify_ready`](Self::notify_ready). The master replaces a worker that does not call it within
-/// `ready_timeout` (30 s by default) after its start.
+/// calls [`notify_ready`](Self::notify_ready). The master replaces a worker that does not call it
+/// within `ready_timeout` (30 s by default) after its start.
 #[derive(Debug, Clone)]
-pub struct Ready(pub(super) Arc<ReadyNotifier>);
+pub struct Ready(pub(super) Arc<Context>);
 
 impl Ready {
-    /// Reports that this worker is ready.
+    /// Reports that this worker is ready, or ready again.
     ///
-    /// Further calls have no effect.
+    /// See [`notify_ready`](crate::notify_ready()).
     pub fn notify_ready(&self) {
         self.0.notify_ready();
+    }
+
+    /// Takes back the readiness of this worker; see [`not_ready`](crate::not_ready()).
+    pub fn not_ready(&self) {
+        self.0.not_ready();
     }
 }

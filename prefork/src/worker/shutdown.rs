@@ -12,6 +12,8 @@ use event_listener::{Event, EventListener, Listener};
 /// Shared by the monitor thread and all waiters.
 #[derive(Debug, Default)]
 pub(crate) struct ShutdownProgress {
+    /// A stop was announced. The drain may begin later.
+    is_announced: AtomicBool,
     deadline: Mutex<Option<Instant>>,
     closing: Milestone,
     resolved: Milestone,
@@ -41,6 +43,16 @@ impl Milestone {
 }
 
 impl ShutdownProgress {
+    pub(super) fn announce(&self) {
+        self.is_announced.store(true, Ordering::Release);
+    }
+
+    /// Whether a stop was announced or the drain has begun; see
+    /// [`is_stopping`](crate::is_stopping()).
+    pub(super) fn is_announced(&self) -> bool {
+        self.is_announced.load(Ordering::Acquire) || self.is_closing()
+    }
+
     /// The drain begins, or becomes shorter.
     pub(crate) fn begin(&self, deadline: Instant) {
         *self.deadline() = Some(deadline);
@@ -200,8 +212,22 @@ impl Shutdown {
 
     /// Returns the time at which the process will be killed.
     ///
-    /// It is `None` until the worker is asked to stop. It becomes earlier if a later request to stop
-    /// leaves less time.
+    /// It is `None` until the worker is asked to stop. Then it is the end of the grace period: the
+    /// master kills the worker, and a process without a master ends itself. It becomes earlier if a
+    /// later request to stop leaves less time, and never later.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// /// How long a job may still take: all but the last second before the kill.
+    /// fn time_left() -> Option<Duration> {
+    ///     let deadline = prefork::shutdown().deadline()?;
+    ///     let left = deadline.saturating_duration_since(Instant::now());
+    ///     Some(left.saturating_sub(Duration::from_secs(1)))
+    /// }
+    /// # assert_eq!(time_left(), None);
+    /// ```
     pub fn deadline(&self) -> Option<Instant> {
         *self.0.state.deadline()
     }
@@ -255,6 +281,8 @@ mod tests {
         state.begin(deadline);
         assert_eq!(shutdown.deadline(), Some(deadline));
         assert!(!shutdown.is_complete());
+        state.resolve();
+        assert_eq!(shutdown.deadline(), Some(deadline), "it is still needed");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::channel::{
 use crate::error::Error;
 use crate::hook::{self, Init, OnceHook};
 use crate::listen::{BoundListener, InheritedFds, InheritedListener, inherit};
-use crate::net::ConnTracker;
+use crate::net::{AcceptGate, ConnTracker};
 use crate::stop_signals::StopSignals;
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
@@ -165,7 +165,7 @@ pub(super) fn build(
     });
     let mut lifecycle = Lifecycle::new(parts.host, parts.master.is_some(), parts.times);
     if parts.is_gated {
-        tracker.close_gate();
+        tracker.close_gate(AcceptGate::Successor);
         lifecycle = lifecycle.gated();
     }
     let signals = Arc::new(SignalReceiver::new().map_err(&setup)?);
@@ -315,6 +315,8 @@ fn adopt_channel(marker: &ChildRole, listeners: usize) -> Result<Channel, String
 impl From<Welcome> for DrainTimes {
     fn from(welcome: Welcome) -> Self {
         Self {
+            // The master delays its stop.
+            delay: Duration::ZERO,
             grace: welcome.grace,
             keepalive_grace: welcome.keepalive_grace,
         }

@@ -88,6 +88,11 @@ impl Worker {
         self.context.notify_ready();
     }
 
+    /// Takes back the readiness of this worker; see [`not_ready`](crate::not_ready()).
+    pub fn not_ready(&self) {
+        self.context.not_ready();
+    }
+
     /// Returns a future that resolves when the server should close its connections.
     ///
     /// See [`shutdown`](crate::shutdown()).

@@ -86,6 +86,8 @@ struct World {
     replacements: Vec<Instant>,
     was_healthy: bool,
     stop: Option<StopFacts>,
+    /// Until when the children serve on although a stop was requested.
+    delay_until: Option<Instant>,
     has_closed_listeners: bool,
     rollouts: RolloutFacts,
     last_id: u64,
@@ -107,6 +109,10 @@ struct Process {
     must_leave: bool,
     readiness: Readiness,
     is_healthy: bool,
+    /// It has taken back its readiness.
+    is_unready: bool,
+    /// It was reported as healthy by time.
+    was_reported: bool,
     has_closed: bool,
     has_violated: bool,
     has_main_ended: bool,
@@ -189,6 +195,7 @@ impl Model for Fleets<'_> {
             replacements: Vec::new(),
             was_healthy: false,
             stop: None,
+            delay_until: None,
             has_closed_listeners: false,
             rollouts: RolloutFacts::new(),
             last_id: 0,
@@ -339,7 +346,7 @@ impl Fleets<'_> {
     }
 }
 
-fn child_events(child: ChildId) -> [Event; 12] {
+fn child_events(child: ChildId) -> [Event; 13] {
     let failed = |failure| Event::StartFailed { child, failure };
     let started = |readiness| Event::Started { child, readiness };
     let readiness = |readiness| Event::Readiness { child, readiness };
@@ -350,6 +357,7 @@ fn child_events(child: ChildId) -> [Event; 12] {
         failed(StartFailure::Permanent),
         failed(StartFailure::Refused),
         Event::Ready { child },
+        Event::Unready { child },
         readiness(Readiness::Notified),
         readiness(Readiness::Assumed),
         Event::MainEnded { child },
@@ -364,6 +372,7 @@ fn child_of(event: Event) -> Option<ChildId> {
         Event::Started { child, .. }
         | Event::StartFailed { child, .. }
         | Event::Ready { child }
+        | Event::Unready { child }
         | Event::Readiness { child, .. }
         | Event::MainEnded { child }
         | Event::Closed { child }
@@ -405,6 +414,7 @@ fn policy(slots: usize, recover_threshold: u32) -> Policy {
         recover_interval: seconds(1),
         healthy_after: seconds(2),
         ready_timeout: seconds(3),
+        drain_delay: Duration::ZERO,
         shutdown_grace_period: seconds(2),
         exit_timeout: seconds(1),
         kill_timeout: seconds(1),
@@ -542,6 +552,21 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
     run("2 slots, then 1", up_to(10, smaller), Some(&mut cells));
     let name = "2 slots, then 1, events in any order";
     run(name, up_to(7, unanswered), Some(&mut cells));
+    let delaying = |slots| {
+        let mut policy = short(slots, 0);
+        policy.drain_delay = seconds(1);
+        policy
+    };
+    let delayed = Scope {
+        answers: Answers::AnyTime,
+        sizes: &[1],
+        has_rollouts: true,
+        begins: Begins::Serving,
+        most_processes: 4,
+        ..master(delaying(2))
+    };
+    let name = "2 slots, then 1, stops with a delay, events in any order";
+    run(name, up_to(5, delayed), Some(&mut cells));
     let at_once = |slots| {
         let mut policy = short(slots, 0);
         policy.rollout.canary = Duration::ZERO;
@@ -702,6 +727,27 @@ fn every_promise_holds_in_rollouts() {
         };
         run("2 slots, threshold 1, rollouts", two, None);
     }
+}
+
+#[test]
+fn every_promise_holds_in_stops_with_a_delay() {
+    let delayed = |mut policy: Policy| {
+        policy.drain_delay = seconds(2);
+        policy
+    };
+    let one = up_to(11, master(delayed(policy(1, 0))));
+    run("1 slot, threshold 0, drain_delay", one, None);
+    let rollouts = Scope {
+        has_rollouts: true,
+        begins: Begins::RollingOut,
+        most_processes: 4,
+        ..master(delayed(short(1, 0)))
+    };
+    run(
+        "1 slot, threshold 0, drain_delay, a rollout",
+        up_to(8, rollouts),
+        None,
+    );
 }
 
 #[test]

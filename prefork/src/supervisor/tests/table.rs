@@ -17,7 +17,7 @@ use super::super::{
     StartFailure, StopCause, StopMode, Verdict,
 };
 use super::stage::{
-    CANARY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, TIMEOUT, policy,
+    CANARY, DELAY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, TIMEOUT, policy,
 };
 
 const TABLES: &str = include_str!("../TABLE.md");
@@ -135,7 +135,7 @@ fn the_tables_name_every_state_and_every_event() {
     assert_eq!(found.iter().collect::<Vec<_>>(), expected);
 }
 
-const SLOT_STATES: [&str; 12] = [
+const SLOT_STATES: [&str; 13] = [
     "Unstarted",
     "Recovering",
     "Reverting",
@@ -144,6 +144,7 @@ const SLOT_STATES: [&str; 12] = [
     "Starting",
     "Probation",
     "Serving",
+    "Unready",
     "Ending",
     "MustKill",
     "Killed",
@@ -184,21 +185,23 @@ const ROLLOUT_STAGES: [&str; 6] = [
     "RollingBack",
     "Ended",
 ];
-const PHASES: [&str; 6] = [
+const PHASES: [&str; 7] = [
     "StartingUp",
     "AllStarted",
     "Announcing",
     "Running",
+    "Delaying",
     "Stopping",
     "Ended",
 ];
-const EVENTS: [&str; 22] = [
+const EVENTS: [&str; 23] = [
     "`Started`, notified",
     "`Started`, assumed",
     "`StartFailed`, transient",
     "`StartFailed`, permanent",
     "`StartFailed`, refused",
     "`Ready`",
+    "`Unready`",
     "`Readiness`, notified",
     "`Readiness`, assumed",
     "`Closed`",
@@ -236,6 +239,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         "Started" => Event::Started { child, readiness },
         "StartFailed" => Event::StartFailed { child, failure },
         "Ready" => Event::Ready { child },
+        "Unready" => Event::Unready { child },
         "Readiness" => Event::Readiness { child, readiness },
         "Closed" => Event::Closed { child },
         "MainEnded" => Event::MainEnded { child },
@@ -258,6 +262,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         Event::Started { .. }
         | Event::StartFailed { .. }
         | Event::Ready { .. }
+        | Event::Unready { .. }
         | Event::Readiness { .. }
         | Event::Closed { .. }
         | Event::MainEnded { .. }
@@ -458,6 +463,10 @@ fn last_slot_in(quoted: &str, slots: usize) -> Scene {
             stage.exit(child);
         }
         "Serving" => stage.tell(Event::Ready { child }),
+        "Unready" => {
+            stage.tell(Event::Ready { child });
+            stage.tell(Event::Unready { child });
+        }
         "Ending" => {
             stage.tell(Event::Ready { child });
             stage.tell(Event::MainEnded { child });
@@ -811,6 +820,7 @@ fn rollout_action_word(action: &Action) -> Option<String> {
             Gate::Open => None,
         },
         Action::AnnounceMasterReady
+        | Action::ReportHealthy { .. }
         | Action::Serve { .. }
         | Action::Promote { .. }
         | Action::Terminate { .. }
@@ -935,6 +945,7 @@ fn child_action_word(action: &Action) -> Option<String> {
         }),
         Action::GiveUp { .. } => Some("GiveUp".into()),
         Action::ReportRunning { .. } => Some("ReportRunning".into()),
+        Action::ReportHealthy { .. } => Some("ReportHealthy".into()),
         Action::Serve { .. } => Some("Serve".into()),
         Action::Promote { .. } => Some("Promote".into()),
         Action::ReportReplaced { .. } => Some("ReportReplaced".into()),
@@ -956,6 +967,7 @@ pub(super) fn slot_name(state: &SlotState) -> &'static str {
         SlotState::Starting { .. } => "Starting",
         SlotState::Probation { .. } => "Probation",
         SlotState::Serving { .. } => "Serving",
+        SlotState::Unready { .. } => "Unready",
         SlotState::Ending { .. } => "Ending",
         SlotState::MustKill { .. } => "MustKill",
         SlotState::Killed { .. } => "Killed",
@@ -1046,10 +1058,13 @@ fn fleet_in(phase: &str, row: &str) -> FleetScene {
     let mut policy = policy(2);
     policy.recover_threshold = match (row, phase) {
         // The setup below needs one exit.
-        ("asked, after one exit too many", "`Running`" | "`Stopping`") => 1,
+        ("asked, after one exit too many", "`Running`" | "`Delaying`" | "`Stopping`") => 1,
         ("asked, after one exit too many", "`StartingUp`" | "`AllStarted`" | "`Announcing`") => 0,
         _ => 100,
     };
+    if phase == "`Delaying`" {
+        policy.drain_delay = DELAY;
+    }
     let mut stage = Stage::new(policy);
     let readiness = Readiness::Notified;
     stage.supervisor.next_action(stage.now);
@@ -1078,7 +1093,7 @@ fn fleet_in(phase: &str, row: &str) -> FleetScene {
         serving,
         asked,
     };
-    if ["`Stopping`", "`Ended`"].contains(&phase) {
+    if ["`Delaying`", "`Stopping`", "`Ended`"].contains(&phase) {
         scene.stop(phase, row);
     }
     let found = phase_name(scene.stage.supervisor.phase());
@@ -1109,6 +1124,7 @@ fn phase_name(phase: &Phase) -> String {
         Phase::AllStarted => "`AllStarted`".into(),
         Phase::Announcing => "`Announcing`".into(),
         Phase::Running => "`Running`".into(),
+        Phase::Delaying { stop, .. } => format!("`Delaying` ({})", cause_words(&stop.cause)),
         Phase::Stopping { stop, .. } => format!("`Stopping` ({})", cause_words(&stop.cause)),
         Phase::Ended(outcome) => format!("`Ended` ({})", cause_words(&outcome.stop.cause)),
     }
@@ -1129,6 +1145,7 @@ fn fleet_action_word(action: &Action) -> Option<String> {
         Action::AnnounceMasterReady => Some("AnnounceMasterReady".into()),
         Action::CloseListeners => Some("CloseListeners".into()),
         Action::Start { .. }
+        | Action::ReportHealthy { .. }
         | Action::Terminate { .. }
         | Action::Kill { .. }
         | Action::GiveUp { .. }

@@ -170,6 +170,7 @@ impl World {
             Phase::AllStarted => "AllStarted",
             Phase::Announcing => "Announcing",
             Phase::Running => "Running",
+            Phase::Delaying { .. } => "Delaying",
             Phase::Stopping { .. } => "Stopping",
             Phase::Ended(_) => "Ended",
         }
@@ -215,6 +216,7 @@ fn row(event: Event) -> &'static str {
             StartFailure::Refused => "`StartFailed`, refused",
         },
         Event::Ready { .. } => "`Ready`",
+        Event::Unready { .. } => "`Unready`",
         Event::Readiness { readiness, .. } => match readiness {
             Readiness::Notified => "`Readiness`, notified",
             Readiness::Assumed => "`Readiness`, assumed",

@@ -96,6 +96,10 @@ impl World {
                 "in a stop the listeners are closed as soon as no child accepts",
             )?;
         }
+        ensure(
+            self.delay_until.is_none_or(|until| until > now),
+            "a stop is delayed for drain_delay at most",
+        )?;
         self.check_rollout_rested()?;
         self.check_outcome()
     }
@@ -152,7 +156,8 @@ impl World {
     /// Checks where the world goes if no child does anything but what it was asked to.
     pub(super) fn check_end(&self, policy: &Policy) -> Result<(), Broken> {
         let mut world = self.clone();
-        let mut longest = policy.shutdown_grace_period + policy.kill_timeout * 2;
+        let grace = policy.drain_delay + policy.shutdown_grace_period;
+        let mut longest = grace + policy.kill_timeout * 2;
         if world.rollouts.is_requested || world.rollouts.current.is_some() {
             // The current one, its roll-back, and the one that waits.
             longest += policy.rollout.timeout * 3;

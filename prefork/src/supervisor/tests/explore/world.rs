@@ -25,6 +25,7 @@ impl World {
             replacements,
             was_healthy,
             stop,
+            delay_until,
             has_closed_listeners,
             rollouts,
             // Ids count by their order.
@@ -58,6 +59,7 @@ impl World {
         form.flag(*was_healthy);
         form.flag(stop.is_some_and(|stop| stop.is_immediate));
         form.flag(stop.is_some());
+        form.optional_time(*delay_until);
         form.flag(*has_closed_listeners);
         rollouts.write_normal(&mut form);
         form.finish()
@@ -140,8 +142,11 @@ impl World {
                     process.become_healthy();
                     let fills_slot = process.fills_slot;
                     self.was_healthy |= fills_slot;
+                } else if let Some(process) = self.process(child) {
+                    process.is_unready = false;
                 }
             }
+            Event::Unready { child } => self.note_unready(child, policy),
             Event::Readiness { child, readiness } => {
                 let at_once = policy.healthy_after.is_zero();
                 if let Some(process) = self.process(child)
@@ -239,7 +244,15 @@ impl World {
             Event::ProgramOpened { program } => self.note_program(Some(program), policy),
             Event::ProgramFailed => self.note_program(None, policy),
             Event::StopRequested { urgency } => {
+                let may_wait = self.stop.is_none() && self.is_master_ready();
+                let has_delay = !policy.drain_delay.is_zero();
+                if may_wait && has_delay && urgency == StopMode::Graceful {
+                    return self.note_delay(policy);
+                }
                 self.note_stop(StopCause::Requested, policy);
+                if urgency == StopMode::Immediate && self.delay_until.is_some() {
+                    self.note_drain(policy);
+                }
                 if self.supervisor.outcome().is_none()
                     && let (StopMode::Immediate, Some(stop)) = (urgency, &mut self.stop)
                 {
@@ -249,6 +262,24 @@ impl World {
                     }
                 }
             }
+        }
+    }
+
+    fn note_unready(&mut self, child: ChildId, policy: &Policy) {
+        let now = self.now;
+        let Some(process) = self.process(child) else {
+            return;
+        };
+        if process.may_become_healthy() {
+            // It can report its readiness.
+            process.readiness = Readiness::Notified;
+        } else if process.serves() {
+            process.is_unready = true;
+        } else if process.is_successor && process.is_healthy {
+            let stage = process.stage();
+            process.leave(now, policy);
+            self.note_older_has_no_time(child);
+            self.note_failure(stage, policy);
         }
     }
 
@@ -340,12 +371,49 @@ impl World {
         for slot in self.slots.iter_mut().chain(&mut self.standbys) {
             slot.replace_at = None;
         }
+        self.note_drain(policy);
+    }
+
+    /// All children that have a role leave.
+    fn note_drain(&mut self, policy: &Policy) {
         for process in &mut self.processes {
             if process.fills_slot || process.is_successor {
                 process.leave(self.now, policy);
             }
         }
         self.rollouts.is_requested = false;
+        self.delay_until = None;
+    }
+
+    /// A stop begins, and the children of the slots serve on.
+    fn note_delay(&mut self, policy: &Policy) {
+        self.stop = Some(StopFacts {
+            cause: StopCause::Requested,
+            is_immediate: false,
+        });
+        for slot in &mut self.slots {
+            slot.replace_at = None;
+        }
+        self.note_successors_leave(policy);
+        self.rollouts.is_requested = false;
+        self.delay_until = Some(self.now + policy.drain_delay);
+    }
+
+    /// The supervisor ended the delay of a stop by itself.
+    fn note_end_of_delay(&mut self, policy: &Policy) -> Result<(), Broken> {
+        let Some(until) = self.delay_until else {
+            return Ok(());
+        };
+        if self.supervisor.snapshot().delayed_until().is_some() {
+            return Ok(());
+        }
+        let accepts = self.processes.iter().any(Process::accepts);
+        ensure(
+            until <= self.now || !accepts,
+            "children serve on for drain_delay, unless none accepts any more",
+        )?;
+        self.note_drain(policy);
+        Ok(())
     }
 
     /// Records what is true because time has passed.
@@ -389,6 +457,7 @@ impl World {
         let had_ended = self.supervisor.outcome().is_some();
         let was_healthy = self.is_fleet_healthy();
         let action = self.supervisor.next_action(self.now);
+        self.note_end_of_delay(policy)?;
         self.note_time();
         self.note_standbys(was_healthy, policy)?;
         self.note_rollout_time(action, policy);
@@ -470,6 +539,16 @@ impl World {
                     Ok(())
                 }
             },
+            Action::ReportHealthy { child } => {
+                let process = self.process(child).ok_or("healthy after its exit")?;
+                let has_role = process.fills_slot || process.is_successor;
+                ensure(
+                    process.is_healthy && has_role && !process.was_reported,
+                    "a child that has lived for healthy_after is reported once",
+                )?;
+                process.was_reported = true;
+                Ok(())
+            }
             Action::AnnounceMasterReady => {
                 let all = self.slots.iter().all(|slot| slot.was_confirmed);
                 ensure(
@@ -667,6 +746,8 @@ impl Process {
             must_leave: false,
             readiness: Readiness::Notified,
             is_healthy: false,
+            is_unready: false,
+            was_reported: false,
             has_closed: false,
             has_violated: false,
             has_main_ended: false,
@@ -695,6 +776,9 @@ impl Process {
             must_leave,
             readiness,
             is_healthy,
+            is_unready,
+            // One that is not healthy by time is never reported.
+            was_reported: _,
             has_closed,
             has_violated,
             has_main_ended,
@@ -716,6 +800,7 @@ impl Process {
         form.flag(*must_leave);
         form.flag(*readiness == Readiness::Notified);
         form.flag(*is_healthy);
+        form.flag(*is_unready);
         form.flag(*has_closed);
         form.flag(*has_violated);
         form.flag(*has_main_ended);
@@ -752,6 +837,7 @@ impl Process {
     pub(super) fn leave(&mut self, now: Instant, policy: &Policy) {
         self.fills_slot = false;
         self.is_successor = false;
+        self.is_unready = false;
         self.soak_until = None;
         self.must_leave = true;
         self.ready_by = None;
@@ -784,7 +870,7 @@ impl Process {
 
     pub(super) fn serves(&self) -> bool {
         let is_over = self.has_violated || self.was_killed || self.has_main_ended;
-        self.fills_slot && self.is_healthy && !is_over
+        self.fills_slot && self.is_healthy && !self.is_unready && !is_over
     }
 
     /// Whether it drains in its grace period.

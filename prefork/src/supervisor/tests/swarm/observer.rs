@@ -46,12 +46,17 @@ pub(super) struct Observer {
     now: Nanos,
     confirmed: usize,
     healthy: usize,
+    /// How many slots have a child that was healthy and has taken back its readiness.
+    unready: usize,
     accepting: usize,
     awaited: usize,
     is_announced: bool,
     is_master_ready: bool,
     rollouts: Rollouts,
     stop: Option<Stop>,
+    /// Until when the children of the slots serve on in the stop, and when that ended.
+    delay_until: Option<Nanos>,
+    delay_ended: Option<Nanos>,
     has_closed_listeners: bool,
     exits: VecDeque<Nanos>,
     exits_forever: u64,
@@ -110,6 +115,8 @@ enum Promise {
     Replace(ChildId),
     /// Refused a rollout, or ended a roll-back: the one with this number.
     EndRollout(u64),
+    /// Asked the children to stop after the delay of the stop.
+    EndDelay,
 }
 
 impl Observer {
@@ -128,12 +135,15 @@ impl Observer {
             now: 0,
             confirmed: 0,
             healthy: 0,
+            unready: 0,
             accepting: 0,
             awaited: 0,
             is_announced: false,
             is_master_ready: false,
             rollouts: Rollouts::new(policy.rollout, epoch),
             stop: None,
+            delay_until: None,
+            delay_ended: None,
             has_closed_listeners: false,
             exits: VecDeque::new(),
             exits_forever: 0,
@@ -211,7 +221,7 @@ impl Observer {
             self.become_healthy(id);
         }
         let child = &self.children[&id];
-        let expected = child.is_healthy && child.serves();
+        let expected = child.is_healthy && !child.is_unready && child.serves();
         check(
             is_serving == expected,
             "a child serves if it proved that it is healthy, and only then",
@@ -249,8 +259,11 @@ impl Observer {
             Event::Ready { child } => {
                 if self.with_role(child).is_some_and(Child::may_be_healthy) {
                     self.become_healthy(child);
+                } else {
+                    self.set_unready(child, false);
                 }
             }
+            Event::Unready { child } => self.unready(child, at),
             Event::Readiness { child, readiness } => {
                 if self.with_role(child).is_some_and(Child::may_be_healthy) {
                     self.expect_health(child, readiness);
@@ -292,8 +305,14 @@ impl Observer {
                 self.rollouts.open_failed(&programs);
             }
             Event::StopRequested { urgency } => {
+                let may_wait = self.stop.is_none() && self.is_master_ready;
+                let has_delay = !self.policy.drain_delay.is_zero();
+                if may_wait && has_delay && urgency == StopMode::Graceful {
+                    return self.delay_stop(at);
+                }
                 self.begin_stop(StopCause::Requested, at);
                 if urgency == StopMode::Immediate && self.outcome.is_none() {
+                    self.end_delay(at);
                     self.stop_at_once(at);
                 }
             }
@@ -392,6 +411,41 @@ impl Observer {
         }
     }
 
+    /// It takes back its readiness: a successor fails, another child keeps its slot.
+    fn unready(&mut self, id: ChildId, at: Nanos) {
+        if self.with_role(id).is_some_and(Child::may_be_healthy) {
+            return self.expect_health(id, Readiness::Notified);
+        }
+        let serves = |child: &Child| child.is_healthy && child.serves();
+        if self.succeeds(id).is_some_and(serves) {
+            self.fail(id, at);
+        }
+        self.set_unready(id, true);
+    }
+
+    fn set_unready(&mut self, id: ChildId, is_unready: bool) {
+        let serves = |child: &Child| child.is_healthy && child.serves();
+        if !self.fills(id).is_some_and(serves) {
+            return;
+        }
+        let child = self.children.get_mut(&id).expect("it fills a slot");
+        if std::mem::replace(&mut child.is_unready, is_unready) != is_unready {
+            self.healthy -= usize::from(is_unready);
+            self.unready -= usize::from(!is_unready);
+            self.healthy += usize::from(!is_unready);
+            self.unready += usize::from(is_unready);
+        }
+    }
+
+    /// The child of a slot serves no more: it has failed, or leaves its slot.
+    fn count_out(&mut self, id: ChildId) {
+        let child = &self.children[&id];
+        if child.is_healthy && child.serves() && !child.is_standby() {
+            self.healthy -= usize::from(!child.is_unready);
+            self.unready -= usize::from(child.is_unready);
+        }
+    }
+
     fn start_failed(
         &mut self,
         supervisor: &Supervisor,
@@ -440,12 +494,12 @@ impl Observer {
         if child.is_unstarted() || child.has_violated || child.killed.is_some() || !is_new {
             return;
         }
-        let was_serving = child.is_healthy && child.serves();
-        child.main_ended = Some(at);
-        let is_standby = child.is_standby();
         if fills {
-            self.healthy -= usize::from(was_serving && !is_standby);
+            self.count_out(id);
             self.promise(exit, Promise::Report(id));
+        }
+        if let Some(child) = self.children.get_mut(&id) {
+            child.main_ended = Some(at);
         }
         self.fail(id, at);
     }
@@ -458,9 +512,12 @@ impl Observer {
         if child.is_unstarted() || child.killed.is_some() || child.is_given_up {
             return;
         }
-        let was_serving = fills && child.is_healthy && child.serves() && !child.is_standby();
-        child.has_violated = true;
-        self.healthy -= usize::from(was_serving);
+        if fills {
+            self.count_out(id);
+        }
+        if let Some(child) = self.children.get_mut(&id) {
+            child.has_violated = true;
+        }
         self.promise(at, Promise::Kill(id));
         self.fail(id, at);
     }
@@ -510,7 +567,7 @@ impl Observer {
         };
         let (index, was_healthy, program) = (child.slot, child.is_healthy, child.program);
         let is_standby = child.is_standby();
-        self.healthy -= usize::from(was_healthy && child.serves() && !is_standby);
+        self.count_out(id);
         let accepted = self.rollouts.accepted;
         let slot = self.slot_mut(index);
         slot.child = None;
@@ -631,8 +688,7 @@ impl Observer {
     fn retire(&mut self, index: usize, at: Nanos) {
         self.waiting.remove(&index);
         if let Some(id) = self.slot_mut(index).child.take() {
-            let child = &self.children[&id];
-            self.healthy -= usize::from(child.is_healthy && child.serves() && !child.is_standby());
+            self.count_out(id);
             self.drain(id, at);
         }
     }
@@ -694,14 +750,39 @@ impl Observer {
         if self.stop.is_some() {
             return;
         }
+        self.note_stop(cause, at);
+        for index in 0..self.wanted {
+            self.retire(index, at);
+        }
+    }
+
+    fn note_stop(&mut self, cause: StopCause, at: Nanos) {
         let mode = StopMode::Graceful;
         self.stop = Some(Stop { cause, at, mode });
         self.rollouts.stopped();
         for id in std::mem::take(&mut self.rollouts.successors).into_values() {
             self.drain(id, at);
         }
-        for index in self.positions() {
+        for index in self.standby_ids() {
             self.retire(index, at);
+        }
+    }
+
+    /// A stop begins, and the children of the slots serve on.
+    fn delay_stop(&mut self, at: Nanos) {
+        self.note_stop(StopCause::Requested, at);
+        let until = at.saturating_add(nanos(self.policy.drain_delay));
+        self.delay_until = Some(until);
+        self.promise(until, Promise::EndDelay);
+    }
+
+    /// The children of the slots drain, if the stop was delayed.
+    fn end_delay(&mut self, at: Nanos) {
+        if self.delay_until.take().is_some() {
+            self.delay_ended = Some(at);
+            for index in 0..self.wanted {
+                self.retire(index, at);
+            }
         }
     }
 
@@ -777,6 +858,7 @@ pub(super) fn child_of(event: &mut Event) -> Option<&mut ChildId> {
         Event::Started { child, .. }
         | Event::StartFailed { child, .. }
         | Event::Ready { child }
+        | Event::Unready { child }
         | Event::Readiness { child, .. }
         | Event::MainEnded { child }
         | Event::Closed { child }

@@ -533,6 +533,7 @@ fn code_of_policy(found: &Policy) -> String {
             found.shutdown_grace_period,
             usual.shutdown_grace_period,
         ),
+        ("drain_delay", found.drain_delay, usual.drain_delay),
         ("exit_timeout", found.exit_timeout, usual.exit_timeout),
         ("kill_timeout", found.kill_timeout, usual.kill_timeout),
         ("standby_pause", found.standby_pause, usual.standby_pause),
@@ -602,6 +603,7 @@ fn code_of(event: Event) -> String {
                 id(child)
             )
         }
+        Event::Unready { child } => format!("Unready {{ {} }}", id(child)),
         Event::Ready { child } => format!("Ready {{ {} }}", id(child)),
         Event::Readiness {
             child,

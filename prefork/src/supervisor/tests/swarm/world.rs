@@ -425,11 +425,18 @@ impl World {
             }
             Action::OpenProgram => self.open_program(),
             Action::Serve { child } => {
-                if self.alive.get(&child) == Some(&Character::ExitsInSoak) {
-                    let soak = nanos(self.plan.policy.rollout.soak);
-                    let at = self.rng.below(soak + 1);
-                    self.expect(at, What::Fault(Event::Exited { child }));
-                }
+                let event = match self.alive.get(&child) {
+                    Some(Character::ExitsInSoak) => Event::Exited { child },
+                    Some(Character::UnreadyInSoak) => Event::Unready { child },
+                    Some(_) | None => return Ok(()),
+                };
+                let soak = nanos(self.plan.policy.rollout.soak);
+                let at = self.rng.below(soak + 1);
+                self.expect(at, What::Fault(event));
+                Ok(())
+            }
+            Action::ReportHealthy { .. } => {
+                self.call_hook()?;
                 Ok(())
             }
             Action::GiveUp { .. }
@@ -520,7 +527,7 @@ impl World {
                 let at = self.rng.below(soon + 1);
                 return self.expect(at, What::Fault(Event::Exited { child }));
             }
-            Character::Good | Character::ExitsInSoak => {
+            Character::Good | Character::ExitsInSoak | Character::UnreadyInSoak => {
                 return self.expect(soon, What::Fact(Event::Ready { child }));
             }
             Character::ExitsLater => {
@@ -550,11 +557,15 @@ impl World {
             (plan.exits, Event::Exited { child }),
             (plan.violates, Event::Violation { child }),
             (plan.closes, Event::Closed { child }),
+            (plan.takes_back, Event::Unready { child }),
         ];
         for (class, event) in faults {
             if let Some(at) = class.happens(&mut self.rng) {
                 self.expect(at, What::Fault(event));
             }
+        }
+        if let Some(at) = plan.is_ready_again.happens(&mut self.rng) {
+            self.expect(ready + at, What::Fact(Event::Ready { child }));
         }
         if let Some(at) = plan.falls_silent.happens(&mut self.rng) {
             self.expect(at, What::Silence(child));
@@ -660,7 +671,7 @@ impl PartialOrd for Coming {
 }
 
 /// Everything that a run must see at least once. A new action or cause belongs here.
-pub(super) const NAMES: [&str; 31] = [
+pub(super) const NAMES: [&str; 32] = [
     "start",
     "announce",
     "terminate",
@@ -692,6 +703,7 @@ pub(super) const NAMES: [&str; 31] = [
     "the last rollout is accepted",
     "children are left after a roll-back",
     "promote",
+    "report healthy",
 ];
 
 fn name_of_action(action: Action) -> &'static str {
@@ -706,6 +718,7 @@ fn name_of_action(action: Action) -> &'static str {
         },
         Action::GiveUp { .. } => NAMES[6],
         Action::ReportRunning { .. } => NAMES[7],
+        Action::ReportHealthy { .. } => NAMES[30],
         Action::CloseListeners => NAMES[8],
         Action::OpenProgram => NAMES[17],
         Action::Serve { .. } => NAMES[18],

@@ -9,7 +9,7 @@ mod pair;
 use std::time::{Duration, Instant};
 
 use super::super::{Action, Connections, Drain, EndCause, Event, Host, Lifecycle, Master, Orphan};
-use super::super::{Backlog, DrainTimes, Stage};
+use super::super::{Backlog, DrainTimes, Readiness, Stage};
 use crate::explore::{Broken, Model, explore};
 
 /// Every duration is a multiple of it.
@@ -19,13 +19,20 @@ const BUDGET: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(1_500);
 /// Less than half of the grace period.
 const KEEPALIVE: Duration = Duration::from_millis(500);
+/// The least time between two reports of readiness.
+const INTERVAL: Duration = Readiness::INTERVAL;
 
+#[derive(Clone, Copy)]
 struct Worker {
     host: Host,
     has_master: bool,
     is_gated: bool,
     /// Responses announce that their connection closes.
     announces_close: bool,
+    /// Whether it takes back its readiness.
+    is_fickle: bool,
+    /// The delay of a stop.
+    delay: Duration,
     connections: u8,
     deepest: u32,
 }
@@ -74,6 +81,9 @@ struct World {
     is_master_gone: bool,
     has_read_serve: bool,
     is_gate_closed: bool,
+    is_unready: bool,
+    /// Whether the last report was that it is ready, and when it was sent.
+    reported: Option<(bool, Instant)>,
     /// Connections in the queue, accepted and silent, accepted with bytes.
     queued: u8,
     silent: u8,
@@ -90,10 +100,16 @@ struct World {
     ran_hook: bool,
     was_terminated: bool,
     is_interrupted: bool,
+    /// The delay of a stop, and until when the process serves on.
+    delay: Duration,
+    delay_until: Option<Instant>,
+    is_announced: bool,
     /// The earliest deadline that was requested.
     must_end_by: Option<Instant>,
     /// `main` had ended, accept had failed, or the gate was closed when the worker had to stop.
     may_leave: bool,
+    /// It was not ready when it had to stop, and is not alone.
+    must_leave: bool,
     drain: Option<DrainFacts>,
     is_resolved: bool,
     sent_closed: bool,
@@ -120,6 +136,7 @@ impl Model for Worker {
 
     fn start(&self) -> World {
         let times = DrainTimes {
+            delay: self.delay,
             grace: GRACE,
             keepalive_grace: if self.announces_close {
                 KEEPALIVE
@@ -141,6 +158,8 @@ impl Model for Worker {
             is_master_gone: false,
             has_read_serve: false,
             is_gate_closed: self.is_gated,
+            is_unready: false,
+            reported: None,
             queued: 0,
             silent: 0,
             readable: 0,
@@ -154,8 +173,12 @@ impl Model for Worker {
             ran_hook: false,
             was_terminated: false,
             is_interrupted: false,
+            delay: self.delay,
+            delay_until: None,
+            is_announced: false,
             must_end_by: None,
             may_leave: false,
+            must_leave: false,
             drain: None,
             is_resolved: false,
             sent_closed: false,
@@ -199,6 +222,10 @@ impl Model for Worker {
             Event::AcceptFailed,
         ];
         moves.extend(events.map(Move::Tell));
+        if self.is_fickle {
+            let is_ready = world.is_unready;
+            moves.push(Move::Tell(Event::ReadinessChanged { is_ready }));
+        }
         if world.is_hook_running {
             moves.push(Move::Tell(Event::HookFinished));
         }
@@ -332,6 +359,8 @@ impl World {
             is_master_gone,
             has_read_serve,
             is_gate_closed,
+            is_unready,
+            reported,
             queued,
             silent,
             readable,
@@ -345,8 +374,12 @@ impl World {
             ran_hook,
             was_terminated,
             is_interrupted,
+            delay: _,
+            delay_until,
+            is_announced,
             must_end_by,
             may_leave,
+            must_leave,
             drain,
             is_resolved,
             sent_closed,
@@ -360,7 +393,11 @@ impl World {
         form.extend([*queued, *silent, *readable, *kept]);
         let ended = listener_ended.map(|at| ticks(at + TICK));
         form.extend([u8::from(ended.is_some()), ended.unwrap_or(0)]);
+        if let Some((is_ready, at)) = reported {
+            form.extend([u8::from(*is_ready), ticks(*at + INTERVAL)]);
+        }
         form.extend(must_end_by.map(ticks));
+        form.push(delay_until.map_or(u8::MAX, ticks));
         if let Some(DrainFacts {
             closing_until,
             until,
@@ -378,6 +415,8 @@ impl World {
             *is_master_gone,
             *has_read_serve,
             *is_gate_closed,
+            *is_unready,
+            reported.is_some(),
             *is_listening,
             *is_count_due,
             *was_silent,
@@ -386,7 +425,9 @@ impl World {
             *was_terminated,
             *is_interrupted,
             must_end_by.is_some(),
+            *is_announced,
             *may_leave,
+            *must_leave,
             drain.is_some(),
             *is_resolved,
             *sent_closed,
@@ -409,12 +450,16 @@ impl World {
     /// Whether accepts wait for the gate, or find that the drain leaves the queue.
     fn is_held(&self) -> bool {
         let leaves = |drain: DrainFacts| drain.backlog == Backlog::Leave;
-        self.is_gate_closed && self.drain.is_none_or(leaves)
+        (self.is_gate_closed || self.is_unready) && self.drain.is_none_or(leaves)
     }
 
     fn tell(&mut self, event: Event) {
         self.lifecycle.handle(event, self.now);
         let is_single = self.lifecycle.master == Master::None;
+        if event == Event::Terminated && self.must_end_by.is_none() && !self.delay.is_zero() {
+            self.delay_until.get_or_insert(self.now + self.delay);
+            return;
+        }
         let budget = match event {
             Event::DrainRequested { budget } => budget,
             Event::MasterDied { .. } | Event::Terminated | Event::AcceptFailed => GRACE,
@@ -427,6 +472,10 @@ impl World {
                 self.is_hook_running = false;
                 return;
             }
+            Event::ReadinessChanged { is_ready } => {
+                self.is_unready = !is_ready;
+                return;
+            }
             // A single process serves on after its `main`.
             Event::MainEnded
             | Event::GateOpened
@@ -435,7 +484,10 @@ impl World {
         };
         if self.must_end_by.is_none() {
             let is_held = self.is_gate_closed && !self.has_read_serve;
-            self.may_leave = is_held || matches!(event, Event::MainEnded | Event::AcceptFailed);
+            self.must_leave = self.is_unready && !is_single;
+            self.may_leave = is_held
+                || self.must_leave
+                || matches!(event, Event::MainEnded | Event::AcceptFailed);
         }
         let by = self.now + budget;
         self.must_end_by = Some(self.must_end_by.map_or(by, |earlier| earlier.min(by)));
@@ -466,6 +518,14 @@ impl World {
 
     fn ask(&mut self, host: Host) -> Result<Option<Action>, Broken> {
         let action = self.lifecycle.next_action(self.now);
+        let is_delayed = self.delay_until.is_some() && self.must_end_by.is_none();
+        if is_delayed && self.lifecycle.current_drain().is_some() {
+            ensure(
+                self.is_announced && self.delay_until.is_some_and(|until| until <= self.now),
+                "a process serves on for the whole delay of a stop",
+            )?;
+            self.must_end_by = Some(self.now + GRACE);
+        }
         if let Some(action) = action {
             self.perform(action, host)?;
         }
@@ -481,6 +541,27 @@ impl World {
                     "the gate opens once, when the master opens it, and not in a drain",
                 )?;
                 self.is_gate_closed = false;
+            }
+            Action::AnnounceStop => {
+                ensure(
+                    self.delay_until.is_some() && !self.is_announced && self.drain.is_none(),
+                    "a stop with a delay is announced once, before the drain",
+                )?;
+                self.is_announced = true;
+            }
+            Action::ReportReadiness { is_ready } => {
+                ensure(
+                    self.drain.is_none() && is_ready != self.is_unready,
+                    "a report of readiness is true, and none comes in a drain",
+                )?;
+                let may_report = self
+                    .reported
+                    .is_none_or(|(last, at)| last != is_ready && now >= at + INTERVAL);
+                ensure(
+                    may_report,
+                    "a worker reports what has changed, once in a second",
+                )?;
+                self.reported = Some((is_ready, now));
             }
             Action::RunHook => {
                 ensure(
@@ -608,6 +689,10 @@ impl World {
             "a worker leaves the queue only if its main cannot accept or its gate is closed",
         )?;
         ensure(
+            !self.must_leave || backlog == Backlog::Leave,
+            "a worker that is not ready leaves the queue to others",
+        )?;
+        ensure(
             !self.is_gate_closed || self.has_read_serve || backlog == Backlog::Leave,
             "a worker whose gate is closed leaves the queue",
         )
@@ -626,6 +711,12 @@ impl World {
         ensure(
             !self.is_gate_closed || !self.has_read_serve || self.drain.is_some(),
             "the gate opens as soon as the master opens it",
+        )?;
+        let (reported, at) = self.reported.unwrap_or((true, self.now));
+        let is_wrong = reported == self.is_unready && self.must_end_by.is_none();
+        ensure(
+            !is_wrong || self.reported.is_some() && self.now < at + INTERVAL,
+            "the last report of readiness is true, or less than a second old",
         )?;
         ensure(
             !self.has_read_end || !self.ran_hook || self.is_hook_running || self.was_terminated,
@@ -656,11 +747,11 @@ impl World {
 
     /// Checks that a drain comes to its end if nothing happens any more.
     fn check_end(&self, host: Host) -> Result<(), Broken> {
-        if self.must_end_by.is_none() {
+        if self.must_end_by.is_none() && self.delay_until.is_none() {
             return Ok(());
         }
         let mut world = self.clone();
-        let longest = GRACE + Lifecycle::MASTER_KILL_MARGIN;
+        let longest = self.delay + GRACE + Lifecycle::MASTER_KILL_MARGIN;
         for _ in 0..=longest.as_millis() / TICK.as_millis() {
             for actions in 0.. {
                 ensure(actions < 10, "no action repeats for ever")?;
@@ -688,6 +779,7 @@ impl Lifecycle {
             master,
             times: _,
             stage,
+            readiness,
             shown_deadline,
             has_failed,
             is_interrupted: must_end,
@@ -713,6 +805,13 @@ impl Lifecycle {
             Stage::Gated => (4, None),
             Stage::MustOpenGate => (5, None),
             Stage::Serving => (0, None),
+            Stage::Delaying {
+                until,
+                is_announced,
+            } => {
+                form.extend([ticks(*until), u8::from(*is_announced)]);
+                (6, None)
+            }
             Stage::MustDrain {
                 drain,
                 backlog,
@@ -726,6 +825,7 @@ impl Lifecycle {
             Stage::Resolved(drain) => (3, Some(drain)),
         };
         form.push(stage);
+        form.extend(readiness.normal_form(&ticks));
         form.extend(
             of_stage
                 .map(|drain| drain.normal_form(&ticks))
@@ -771,34 +871,59 @@ fn run(name: &str, mut worker: Worker) {
 fn every_promise_holds_in_every_state_of_a_worker() {
     let is_long = std::env::var_os("PREFORK_TESTS_EXPLORE").is_some();
     let (connections, deepest) = if is_long { (3, u32::MAX) } else { (1, 8) };
-    for (name, host, has_master, is_gated, announces_close) in [
-        ("worker", Host::Process, true, false, false),
-        ("gated worker", Host::Process, true, true, false),
-        ("single process", Host::Process, false, false, false),
+    let worker = Worker {
+        host: Host::Process,
+        has_master: true,
+        is_gated: false,
+        announces_close: false,
+        is_fickle: false,
+        delay: Duration::ZERO,
+        connections,
+        deepest,
+    };
+    let gated = Worker {
+        is_gated: true,
+        ..worker
+    };
+    let single = Worker {
+        has_master: false,
+        ..worker
+    };
+    let in_test = Worker {
+        host: Host::Test,
+        ..worker
+    };
+    let announcing = |worker| Worker {
+        announces_close: true,
+        ..worker
+    };
+    let delayed = |worker| Worker {
+        delay: 2 * TICK,
+        ..worker
+    };
+    // The states of its reports multiply the others.
+    let fickle = |worker| Worker {
+        is_fickle: true,
+        connections: 1,
+        ..worker
+    };
+    for (name, worker) in [
+        ("worker", worker),
+        ("gated worker", gated),
+        ("fickle worker", fickle(worker)),
+        ("fickle gated worker", fickle(gated)),
+        ("worker that announces", announcing(worker)),
+        ("worker in the process of a test", in_test),
+        ("single process", single),
+        ("single process with a delay", delayed(single)),
+        ("fickle single process", fickle(single)),
+        ("single process that announces", announcing(single)),
         (
-            "worker in the process of a test",
-            Host::Test,
-            true,
-            false,
-            false,
-        ),
-        ("worker that announces", Host::Process, true, false, true),
-        (
-            "single process that announces",
-            Host::Process,
-            false,
-            false,
-            true,
+            "single process with a delay that announces",
+            announcing(delayed(single)),
         ),
     ] {
-        let worker = Worker {
-            host,
-            has_master,
-            is_gated,
-            announces_close,
-            connections,
-            deepest,
-        };
+        let connections = worker.connections;
         run(&format!("{name}, {connections} connections"), worker);
     }
 }

@@ -42,6 +42,7 @@ impl Observer {
                 self.add(slot.0, child, program);
                 Ok(())
             }
+            Action::ReportHealthy { child } => self.check_healthy(child),
             Action::AnnounceMasterReady => {
                 let all_started = self.confirmed == self.wanted && self.stop.is_none();
                 check(
@@ -139,19 +140,29 @@ impl Observer {
         self.rollouts.check_start(slot.0, id, program, self.wanted)
     }
 
+    fn check_healthy(&mut self, id: ChildId) -> Result<(), Broken> {
+        let is_due = self.with_role(id).is_some_and(|child| {
+            let is_assumed = child.readiness == Readiness::Assumed;
+            let is_old = child.healthy_at(&self.policy) <= self.now;
+            child.may_be_healthy() && is_assumed && is_old
+        });
+        check(
+            is_due,
+            "a child is reported once it has lived for `healthy_after`, if it cannot report",
+            || format!("{id:?}"),
+        )?;
+        self.become_healthy(id);
+        Ok(())
+    }
+
     fn check_serve(&mut self, id: ChildId) -> Result<(), Broken> {
-        let (now, policy) = (self.now, self.policy.clone());
-        let soak_until = now.saturating_add(self.rollouts.soak());
+        let soak_until = self.now.saturating_add(self.rollouts.soak());
         let succeeds = self.succeeds(id).is_some();
         let child = self.child(id)?;
-        // Time makes it healthy, and it serves at that moment.
-        let is_assumed = child.readiness == Readiness::Assumed;
-        let is_ready = child.is_healthy || is_assumed && child.healthy_at(&policy) <= now;
-        child.is_healthy |= is_assumed;
         let may_serve = child.started.is_some() && child.serves() && child.soak_until.is_none();
         child.soak_until = Some(soak_until);
         check(
-            succeeds && is_ready && may_serve,
+            succeeds && child.is_healthy && may_serve,
             "the gate of a successor is opened once, when it is ready",
             || format!("{id:?}"),
         )?;
@@ -196,7 +207,8 @@ impl Observer {
     fn check_verdict(&mut self, verdict: Verdict) -> Result<(), Broken> {
         let programs = self.programs();
         check(
-            !matches!(verdict, Verdict::Accepted { .. }) || self.healthy == self.wanted,
+            !matches!(verdict, Verdict::Accepted { .. })
+                || self.healthy + self.unready == self.wanted,
             "a program is accepted only if its child serves in each slot",
             || format!("{} of {} slots", self.healthy, self.wanted),
         )?;
@@ -314,6 +326,7 @@ impl Observer {
             readiness: Readiness::Notified,
             started: None,
             is_healthy: false,
+            is_unready: false,
             has_violated: false,
             has_closed: false,
             main_ended: None,

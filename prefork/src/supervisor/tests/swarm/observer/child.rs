@@ -12,6 +12,7 @@ pub(super) struct Child {
     pub(super) readiness: Readiness,
     pub(super) started: Option<Nanos>,
     pub(super) is_healthy: bool,
+    pub(super) is_unready: bool,
     pub(super) has_violated: bool,
     pub(super) has_closed: bool,
     pub(super) main_ended: Option<Nanos>,

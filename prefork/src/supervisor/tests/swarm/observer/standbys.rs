@@ -21,13 +21,8 @@ impl Observer {
         }
     }
 
-    fn standby_ids(&self) -> impl Iterator<Item = usize> + use<> {
+    pub(super) fn standby_ids(&self) -> impl Iterator<Item = usize> + use<> {
         (0..self.standbys.len()).map(|number| SlotId::standby(number).0)
-    }
-
-    /// The slots of the fleet, and the positions of the standbys.
-    pub(super) fn positions(&self) -> impl Iterator<Item = usize> + use<> {
-        (0..self.wanted).chain(self.standby_ids())
     }
 
     pub(super) fn has_position(&self, index: usize) -> bool {

@@ -33,6 +33,9 @@ pub(super) struct Process {
     /// The master has not reaped it.
     pub(super) has_exited: bool,
     pub(super) is_ready: bool,
+    /// It has taken back its readiness, at least once or now.
+    pub(super) was_unready: bool,
+    pub(super) is_unready: bool,
     pub(super) has_main_ended: bool,
     pub(super) has_failed: bool,
     pub(super) is_listening: bool,
@@ -65,6 +68,7 @@ pub(super) struct Process {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame {
     Ready,
+    Unready,
     Ended,
     Closed,
 }
@@ -78,6 +82,7 @@ pub(super) struct Order {
 impl Process {
     pub(super) fn new(id: ChildId, gate: Gate) -> Self {
         let times = DrainTimes {
+            delay: Duration::ZERO,
             grace: GRACE,
             keepalive_grace: Duration::ZERO,
         };
@@ -100,6 +105,8 @@ impl Process {
             has_read_end: false,
             has_exited: false,
             is_ready: false,
+            was_unready: false,
+            is_unready: false,
             has_main_ended: false,
             has_failed: false,
             is_listening: true,
@@ -138,7 +145,7 @@ impl Process {
 
     /// Whether it may call accept(2). In a drain its quota counts.
     pub(super) fn is_accepting(&self) -> bool {
-        let is_held = self.is_gated && self.drain.is_none();
+        let is_held = (self.is_gated || self.is_unready) && self.drain.is_none();
         self.is_listening && !self.has_failed && !is_held
     }
 
@@ -165,6 +172,8 @@ impl Process {
             has_read_end,
             has_exited,
             is_ready,
+            was_unready,
+            is_unready,
             has_main_ended,
             has_failed,
             is_listening,
@@ -222,6 +231,8 @@ impl Process {
             *is_change_due,
             *has_read_end,
             *is_ready,
+            *was_unready,
+            *is_unready,
             *has_main_ended,
             *has_failed,
             *is_listening,
