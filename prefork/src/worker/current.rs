@@ -207,14 +207,10 @@ pub fn shutdown() -> Shutdown {
 ///
 /// # Examples
 /// ```no_run
-/// # async fn next_event() -> Option<String> { None }
-/// // A long poll: it has no event if the server stops.
-/// async fn poll() -> Option<String> {
-///     tokio::select! {
-///         event = next_event() => event,
-///         () = prefork::closing() => None,
-///     }
-/// }
+/// std::thread::spawn(|| {
+///     prefork::closing().blocking_wait();
+///     // Tell the service registry that this worker takes no new clients.
+/// });
 /// ```
 pub fn closing() -> Closing {
     Closing::new(&progress())
