@@ -47,6 +47,7 @@ pub(crate) struct Context {
 
 /// What `main` declares by its arguments.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct BodySpec {
     /// The names of the listeners that `main` takes.
     pub(crate) listeners: Vec<String>,

@@ -467,11 +467,7 @@ mod tests {
     #[test]
     fn a_raw_listener_of_a_standby_waits_for_the_promotion_or_the_end() {
         let serve = FromMaster::Serve { slot: Some(3) }.encode();
-        let promote = |master: &InProcessWorker| _ = master.channel.send(&serve);
-        let drain = |master: &InProcessWorker| master.drain(GRACE);
-        let ends: [(&dyn Fn(&InProcessWorker), _); 2] =
-            [(&promote, (true, 3)), (&drain, (false, 0))];
-        for (end, expected) in ends {
+        for (is_promoted, slot) in [(true, 3), (false, 0)] {
             let (test_worker, _copy) = successor_or_standby(true);
             let has_ended = AtomicBool::new(false);
             thread::scope(|scope| {
@@ -485,8 +481,12 @@ mod tests {
                 // It waits by now, most likely.
                 thread::sleep(Duration::from_millis(20));
                 has_ended.store(true, Ordering::SeqCst);
-                end(&test_worker);
-                assert_eq!(body.join().expect("it waits"), expected);
+                if is_promoted {
+                    test_worker.channel.send(&serve).expect("it is empty");
+                } else {
+                    test_worker.drain(GRACE);
+                }
+                assert_eq!(body.join().expect("it waits"), (is_promoted, slot));
             });
         }
     }

@@ -20,6 +20,7 @@ use releases::{
 };
 
 const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
+const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
 
 #[test]
 fn a_rollout_replaces_every_worker_and_recovery_starts_the_new_program() {
@@ -361,4 +362,34 @@ fn a_master_that_has_lost_its_terminal_stops_at_sighup() {
     drop(terminal);
     server.wait_for_log(|line| line.contains("SIGHUP from the terminal: stopping"));
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_refused_rollout_does_not_touch_the_standby() {
+    let releases = Releases::new();
+    let server = releases.server().env("PREFORK_STANDBY", "1").start();
+    let before = server.wait_for_children(5);
+    let raw = releases.path("raw");
+    fs::create_dir(&raw).expect("a new directory");
+    copy(Path::new(RAW_STD), &raw.join("app"));
+    releases.add("bad", "fails");
+    for (name, text) in [
+        ("bad", "main returned an error"),
+        (
+            "raw",
+            "cannot wait as a standby (standby is set): restart needed",
+        ),
+    ] {
+        let verdict = releases.roll_out(&server, name);
+        assert!(verdict.contains(text), "{:#?}", server.log());
+    }
+    eventually("the workers of before", || {
+        (server.children() == before).then_some(())
+    });
+    // It serves the accepted program.
+    server.kill_child(0);
+    eventually("the standby in the slot", || {
+        (server.child(0)?.pid == before[4].pid).then_some(())
+    });
+    assert_serves(&server, "one");
 }

@@ -636,7 +636,7 @@ pub(super) fn with_standby(slots: usize) -> Stage {
 }
 
 /// The two cells in the row of the state of a slot, if a standby is ready.
-fn promotion(column: &str, state: &str) -> String {
+fn promotion(column: &str, wanted: &str) -> String {
     let mut stage = with_standby(1);
     let slot = SlotId(0);
     let standby = stage.supervisor.child_in(SlotId::standby(0));
@@ -646,7 +646,7 @@ fn promotion(column: &str, state: &str) -> String {
         child: standby,
         readiness,
     });
-    let child = match state {
+    let child = match wanted {
         "`Reverting`" => stage.roll_out_slot(),
         _ => stage.child(),
     };
@@ -655,7 +655,7 @@ fn promotion(column: &str, state: &str) -> String {
     let is_due = stage.supervisor.fleet().due(stage.now).is_some();
     let mut scene = Scene { stage, slot, child };
     let before = scene.look();
-    assert_eq!(format!("`{}`", before.slot), state);
+    assert_eq!(format!("`{}`", before.slot), wanted);
     match column {
         "when" if is_due => "at once".into(),
         "when" => "never".into(),
