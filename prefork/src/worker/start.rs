@@ -319,7 +319,13 @@ fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize, bool) {
                 threads,
                 is_gated,
             }) => (grace, threads, is_gated),
-            Some(_) | None => DEFAULTS,
+            Some(
+                FromMaster::Serve
+                | FromMaster::StderrPassed
+                | FromMaster::StderrReleased
+                | FromMaster::Drain { .. },
+            )
+            | None => DEFAULTS,
         },
         ReceivedFrame::TooLong
         | ReceivedFrame::Descriptors

@@ -139,6 +139,11 @@ pub(super) const BAD_PROGRAMS: [BadProgram; 17] = [
 ];
 
 impl BadProgram {
+    /// Whether its successor gets requests before it fails.
+    pub(super) fn exits_while_it_serves(&self) -> bool {
+        self.verdict[0] == "stage soak"
+    }
+
     /// Adds the release, rolls it out, and checks that nothing has changed.
     pub(super) fn is_refused(&self, server: &RunningServer, releases: &Releases) {
         (self.add)(releases, self.name);
