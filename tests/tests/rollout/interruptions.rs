@@ -161,12 +161,19 @@ fn a_killed_worker_of_the_old_program_is_recovered_at_each_step() {
 #[test]
 fn nothing_outlives_a_master_that_is_killed_at_each_step() {
     for step in STEPS {
-        let Rollout { mut server, .. } = Rollout::at(step);
+        let rollout = Rollout::at(step);
+        let successor = rollout.new_worker(usize::from(step == Step::Replaced));
+        let Rollout { mut server, .. } = rollout;
         server.signal(Signal::SIGKILL);
         server.wait();
         eventually("the end of all workers", || {
             server.processes().is_empty().then_some(())
         });
+        // Its stderr was a pipe to the master.
+        let (slot, pid) = (successor.slot, successor.pid);
+        let line = format!("prefork: worker {slot} (pid {pid}): master process died; draining");
+        let log = server.final_log();
+        assert!(log.contains(&line), "{step:?}: {log:#?}");
     }
 }
 
