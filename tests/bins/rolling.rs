@@ -35,7 +35,7 @@ fn main(listener: Listener, worker: Worker) -> io::Result<()> {
             return Ok(());
         }
         "panics after its first accept" => end_after(50, || panic!("no luck")),
-        "is killed" => end_after(50, || kill_own_process()),
+        "is killed" => end_after(50, kill_own_process),
         "takes back its readiness" => end_after(50, prefork::not_ready),
         "lives for 900 ms" => end_after(900, || process::exit(9)),
         _ => {}
@@ -61,8 +61,8 @@ fn flood_stderr() {
     // `writeln!` to stderr would write each part on its own.
     let line = |number: u32| format!("{number:09} {:.<989}\n", "");
     for hundred in 0..100 {
-        let lines: String = (0..100).map(|one| line(100 * hundred + one)).collect();
-        let _ = io::stderr().write_all(lines.as_bytes());
+        let lines: Vec<_> = (0..100).map(|one| line(100 * hundred + one)).collect();
+        let _ = io::stderr().write_all(lines.concat().as_bytes());
     }
 }
 

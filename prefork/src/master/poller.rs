@@ -1,5 +1,5 @@
 //! The sources of events of the master: an epoll of its signals, its commands, its listening
-//! sockets, and per child a channel and a process descriptor.
+//! sockets, per child a channel and a process descriptor, and the stderr of each successor.
 
 use std::io;
 use std::os::fd::AsFd;

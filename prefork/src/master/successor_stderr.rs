@@ -347,7 +347,8 @@ mod tests {
     fn a_tail_begins_at_a_line_and_has_no_control_characters() {
         assert_eq!(text(b"one\ntwo\x1b[0m\r\n"), "one\ntwo\\u{1b}[0m");
         assert_eq!(text(b""), "");
-        let lines: String = (0..1000).map(|number| format!("line {number}\n")).collect();
+        let lines: Vec<_> = (0..1000).map(|number| format!("line {number}")).collect();
+        let lines = lines.join("\n");
         let end = text(&lines.as_bytes()[lines.len() - 2 * MAX_TAIL..]);
         assert!(
             end.len() <= MAX_TAIL && end.len() > MAX_TAIL - 10,
@@ -382,7 +383,7 @@ mod tests {
             Ok(())
         };
         assert_eq!(pipe.pass_on(16, &mut write), PipeState::Empty);
-        writer.write_all(&[b'x'; 60_000]).expect("space");
+        writer.write_all(&vec![b'x'; 60_000]).expect("space");
         let full = |_: &[u8]| Err(io::ErrorKind::WouldBlock.into());
         for _ in 0..10 {
             assert_eq!(pipe.pass_on(16, full), PipeState::Blocked);

@@ -331,7 +331,14 @@ fn read_welcome(channel: &Channel) -> Welcome {
     match channel.receive() {
         ReceivedFrame::Frame(frame) => match FromMaster::decode(&frame) {
             Some(FromMaster::Welcome(welcome)) => welcome,
-            Some(_) | None => default,
+            Some(
+                FromMaster::Serve { .. }
+                | FromMaster::StderrPassed
+                | FromMaster::StderrReleased
+                | FromMaster::Stopping
+                | FromMaster::Drain { .. },
+            )
+            | None => default,
         },
         ReceivedFrame::TooLong
         | ReceivedFrame::Descriptors

@@ -1,9 +1,13 @@
 //! Programs that fail in a rollout, and program files that change meanwhile.
 
 use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use prefork_testkit::{RunningServer, Server, eventually};
+use nix::libc;
+use nix::sys::stat::Mode;
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::proc;
 
 use super::TWO_LISTENERS;
@@ -139,6 +143,11 @@ pub(super) const BAD_PROGRAMS: [BadProgram; 17] = [
 ];
 
 impl BadProgram {
+    /// Whether its successor gets requests before it fails.
+    pub(super) fn exits_while_it_serves(&self) -> bool {
+        self.verdict[0] == "stage soak"
+    }
+
     /// Adds the release, rolls it out, and checks that nothing has changed.
     pub(super) fn is_refused(&self, server: &RunningServer, releases: &Releases) {
         (self.add)(releases, self.name);
@@ -236,6 +245,45 @@ fn a_program_that_floods_stderr_is_accepted_and_its_output_is_complete() {
 }
 
 #[test]
+fn a_successor_that_floods_a_stderr_without_a_reader_does_not_block_the_master() {
+    let releases = Releases::new();
+    let fifo = releases.path("stderr");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).expect("a new file");
+    // It never blocks, and it is a reader that does not read.
+    let mut options = File::options();
+    let options = options.read(true).write(true);
+    let stderr = options.custom_flags(libc::O_NONBLOCK).open(&fifo);
+    let mut stderr = stderr.expect("it exists");
+    let server = server(&releases)
+        .env("STDERR", &fifo)
+        .wrapper(["/bin/sh", "-c", "exec \"$@\" 2> \"$STDERR\"", "sh"])
+        .start();
+    let before = settled(&server);
+    releases.add("loud", "floods stderr");
+    releases.switch("loud");
+    server.signal(Signal::SIGHUP);
+    eventually("a successor", || {
+        (server.children().len() == 5).then_some(())
+    });
+    // It waits for the reader, so it is not ready in time.
+    assert_eq!(settled(&server), before);
+    assert_serves(&server, "one");
+    // The log has its place in the pipe.
+    let mut log = Vec::new();
+    eventually("the verdict", || {
+        let mut part = [0; 4096];
+        while let Ok(length @ 1..) = stderr.read(&mut part) {
+            log.extend_from_slice(&part[..length]);
+        }
+        let text = String::from_utf8_lossy(&log);
+        let mut lines = text.lines();
+        lines
+            .any(|line| line.contains("rollout refused after") && line.contains("ready_timeout"))
+            .then_some(())
+    });
+}
+
+#[test]
 fn a_program_file_that_is_removed_or_replaced_during_the_rollout_is_the_one_that_was_opened() {
     let releases = Releases::new();
     let server = releases.server().env("PREFORK_ROLLOUT_SOAK", "1s").start();
@@ -244,7 +292,7 @@ fn a_program_file_that_is_removed_or_replaced_during_the_rollout_is_the_one_that
     for is_replaced in [false, true] {
         let count = verdicts(&server).len();
         releases.switch("two");
-        server.signal(prefork_testkit::Signal::SIGHUP);
+        server.signal(Signal::SIGHUP);
         server.wait_for_log(|line| line.contains("rolling out"));
         eventually("a successor", || {
             let children = server.children().into_iter();

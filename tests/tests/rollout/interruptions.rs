@@ -16,7 +16,7 @@ enum Step {
     Starting,
     /// The successor in slot 0 soaks, beside the worker that it will replace.
     Soaking,
-    /// Slot 0 has a new worker. The successor in slot 1 soaks.
+    /// Slot 0 has a new worker. The successors in the other slots soak.
     Replaced,
 }
 
@@ -27,21 +27,22 @@ struct Rollout {
     releases: Releases,
     server: RunningServer,
     before: Vec<ChildInfo>,
+    /// The number of descriptors of the master.
+    fds: usize,
 }
 
 impl Rollout {
     fn at(step: Step) -> Self {
         let releases = Releases::new();
         let (canary, soak) = match step {
-            Step::Starting | Step::Soaking => ("3s", "100ms"),
-            Step::Replaced => ("100ms", "3s"),
+            Step::Starting | Step::Soaking => ("2s", "100ms"),
+            Step::Replaced => ("100ms", "2s"),
         };
         let server = releases
             .server()
-            .env("PREFORK_ROLLOUT_PARALLEL", "1")
             .env("PREFORK_ROLLOUT_CANARY", canary)
             .env("PREFORK_ROLLOUT_SOAK", soak)
-            .env("PREFORK_READY_TIMEOUT", "3s")
+            .env("PREFORK_READY_TIMEOUT", "2s")
             .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1s")
             .start();
         let behavior = match step {
@@ -50,12 +51,14 @@ impl Rollout {
         };
         releases.add("two", behavior);
         let before = settled(&server);
+        let fds = proc::fds(server.master_pid()).len();
         releases.switch("two");
         server.signal(Signal::SIGHUP);
         let rollout = Self {
             releases,
             server,
             before,
+            fds,
         };
         // The successor that runs at this step.
         rollout.new_worker(usize::from(step == Step::Replaced));
@@ -104,6 +107,9 @@ impl Rollout {
         eventually("no other process", || {
             (self.server.processes().len() == 5).then_some(())
         });
+        eventually("the descriptors of before", || {
+            (proc::fds(self.server.master_pid()).len() == self.fds).then_some(())
+        });
     }
 }
 
@@ -128,35 +134,46 @@ fn a_killed_process_of_the_new_program_refuses_the_rollout_at_each_step() {
 #[test]
 fn a_killed_worker_of_the_old_program_is_recovered_at_each_step() {
     for step in STEPS {
-        let rollout = Rollout::at(step);
-        let old = rollout.before[3];
-        signals::send(old.pid, Signal::SIGKILL).expect("it runs");
-        let recovered = eventually("a replacement", || {
-            let children = rollout.server.children().into_iter();
-            let mut others = children.filter(|child| child.slot == 3 && *child != old);
-            others.next()
-        });
-        let one = rollout.releases.path("one/app");
-        assert_eq!(release_of(recovered), Some(one), "{step:?}");
-        if step == Step::Starting {
-            let verdict = verdict_after(&rollout.server, 0);
-            assert!(verdict.contains("ready_timeout"), "{verdict}");
-        } else {
-            rollout.is_accepted();
+        // The slot of the first successor, and another one.
+        for slot in [usize::from(step == Step::Replaced), 3] {
+            let rollout = Rollout::at(step);
+            let old = rollout.before[slot];
+            signals::send(old.pid, Signal::SIGKILL).expect("it runs");
+            let one = rollout.releases.path("one/app");
+            eventually("a replacement of the old program", || {
+                let mut children = rollout.server.children().into_iter();
+                children.find(|child| {
+                    let is_other = child.slot == slot && *child != old;
+                    is_other && release_of(*child).as_ref() == Some(&one)
+                })
+            });
+            if step == Step::Starting {
+                let verdict = verdict_after(&rollout.server, 0);
+                assert!(verdict.contains("ready_timeout"), "{verdict}");
+            } else {
+                rollout.is_accepted();
+            }
+            rollout.is_over();
         }
-        rollout.is_over();
     }
 }
 
 #[test]
 fn nothing_outlives_a_master_that_is_killed_at_each_step() {
     for step in STEPS {
-        let Rollout { mut server, .. } = Rollout::at(step);
+        let rollout = Rollout::at(step);
+        let successor = rollout.new_worker(usize::from(step == Step::Replaced));
+        let Rollout { mut server, .. } = rollout;
         server.signal(Signal::SIGKILL);
         server.wait();
         eventually("the end of all workers", || {
             server.processes().is_empty().then_some(())
         });
+        // Its stderr was a pipe to the master.
+        let (slot, pid) = (successor.slot, successor.pid);
+        let line = format!("prefork: worker {slot} (pid {pid}): master process died; draining");
+        let log = server.final_log();
+        assert!(log.contains(&line), "{step:?}: {log:#?}");
     }
 }
 

@@ -6,6 +6,7 @@ mod load;
 mod releases;
 
 use std::fs::{self, File};
+use std::io::IsTerminal;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -323,6 +324,33 @@ fn a_handle_returns_the_verdict_to_a_thread_and_to_a_task() {
     assert_eq!((refusal.rolled_back(), refusal.left()), (0, 0));
     master.stop();
     assert_eq!(master.reload().wait(), RolloutVerdict::Stopped);
+    master.wait().expect("a requested stop");
+}
+
+#[test]
+fn a_verdict_has_the_last_output_of_a_program_without_prefork() {
+    let mut starts = 0;
+    let prefork = Prefork::new().workers(2).rollout_soak("0s");
+    let prefork = prefork.child_producer(move |command| {
+        starts += 1;
+        command.program("/bin/sh").arg("-c").arg(match starts {
+            1 | 2 => "exec sleep 1000",
+            _ => "printf 'one\\ntwo\\t' >&2; exit 7",
+        });
+        Ok::<_, std::convert::Infallible>(())
+    });
+    let master = prefork.start().expect("the master starts");
+    let RolloutVerdict::Refused(refusal) = master.reload().wait() else {
+        panic!("the program exits with status 7");
+    };
+    assert_eq!(refusal.cause(), "exited with status 7");
+    // A terminal stays the stderr of successors.
+    if !std::io::stderr().is_terminal() {
+        assert_eq!(refusal.stderr_tail(), "one\ntwo");
+        let line = "; its last line on stderr: two; ";
+        assert!(refusal.to_string().contains(line), "{refusal}");
+    }
+    master.stop();
     master.wait().expect("a requested stop");
 }
 
