@@ -1,5 +1,5 @@
 //! Workers that take back their readiness on request, for some time: `/not_ready?ms=500`. With
-//! `/flap?times=1000` a worker does so many times in a row.
+//! `/flap?times=1000` a worker does so many times in a row. `/is_stopping` is for health checks.
 
 use std::time::Duration;
 
@@ -14,6 +14,10 @@ async fn main(listener: Listener, worker: Worker) -> std::io::Result<()> {
         .route("/", get(hello))
         .route("/not_ready", get(pause))
         .route("/flap", get(flap))
+        .route(
+            "/is_stopping",
+            get(async || format!("{}\n", prefork::is_stopping())),
+        )
         .with_state(worker);
     axum::serve(listener, app)
         .with_graceful_shutdown(prefork::shutdown())

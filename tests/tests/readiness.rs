@@ -138,7 +138,8 @@ fn a_child_that_is_not_ready_calls_no_hook() {
 
 #[test]
 fn an_error_of_a_hook_about_readiness_ends_the_master() {
-    let failing: [(&str, fn(Prefork) -> Prefork); 2] = [
+    type SetHook = fn(Prefork) -> Prefork;
+    let failing: [(&str, SetHook); 2] = [
         ("on_child_ready", |prefork| {
             prefork.on_child_ready(|_| Err("rejected"))
         }),

@@ -17,6 +17,14 @@ pub(super) struct ChildLimits {
     pub(super) shutdown_grace_period: Duration,
 }
 
+/// What notices have reported about the readiness of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReportedReadiness {
+    None,
+    Ready,
+    TakenBack,
+}
+
 /// One process, from its start until it is reaped.
 #[derive(Debug)]
 pub(super) struct ChildProcess {
@@ -38,10 +46,7 @@ pub(super) struct ChildProcess {
     pub(super) main_end: Option<MainEnd>,
     /// The message and location of its last panic, as it sent them, and the time.
     pub(super) last_panic: Option<(String, Instant)>,
-    /// It was reported that it is healthy.
-    pub(super) is_ready: bool,
-    /// It has taken back its readiness, and the log has a line about it.
-    pub(super) is_unready: bool,
+    pub(super) readiness: ReportedReadiness,
     /// The limit of log lines about its readiness.
     pub(super) readiness_rate: RateLimit,
     /// The program that it runs, unless `child_producer` named another one.
@@ -74,8 +79,7 @@ impl ChildProcess {
             violation: None,
             main_end: None,
             last_panic: None,
-            is_ready: false,
-            is_unready: false,
+            readiness: ReportedReadiness::None,
             readiness_rate: RateLimit::readiness(now),
             program: ProgramId::OWN,
             role: WorkerRole::Worker,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::child::ChildProcess;
+use super::child::{ChildProcess, ReportedReadiness};
 use super::commands::{Command, CommandReceiver};
 use super::exit_history::LastExit;
 use super::notice::{EndedBy, StopStep, UnreapedCause, WorkerProcess};
@@ -305,11 +305,14 @@ impl Master {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        if !std::mem::replace(&mut child.is_ready, true) {
-            let (worker, age) = (child.process(), child.started.elapsed());
-            self.emit(&Notice::WorkerReady { worker, age });
-        } else if child.is_unready {
-            self.report_readiness(id, true);
+        match child.readiness {
+            ReportedReadiness::None => {
+                child.readiness = ReportedReadiness::Ready;
+                let (worker, age) = (child.process(), child.started.elapsed());
+                self.emit(&Notice::WorkerReady { worker, age });
+            }
+            ReportedReadiness::TakenBack => self.report_readiness(id, true),
+            ReportedReadiness::Ready => {}
         }
     }
 
@@ -320,7 +323,7 @@ impl Master {
         }
         if let Some(child) = self.children.get(&id)
             && child.is_successor()
-            && child.is_ready
+            && child.readiness != ReportedReadiness::None
         {
             let failure = SuccessorFailure {
                 pid: Some(child.pid),
@@ -339,7 +342,11 @@ impl Master {
         };
         // A worker limits its reports, too, but the program may be another one.
         if is_ready || child.readiness_rate.try_acquire(Instant::now()) {
-            child.is_unready = !is_ready;
+            child.readiness = if is_ready {
+                ReportedReadiness::Ready
+            } else {
+                ReportedReadiness::TakenBack
+            };
             let worker = Some(child.process());
             self.emit(&Notice::ReadinessChanged { worker, is_ready });
         }

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::listeners::WorkerListeners;
 use super::master_death_hook::MasterDeathHook;
-use super::ready::ReadyNotifier;
+use super::ready_notifier::ReadyNotifier;
 use super::shutdown::{Shutdown, ShutdownProgress};
 use crate::channel::MainEnd;
 use crate::error::Error;

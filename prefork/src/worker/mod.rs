@@ -24,6 +24,7 @@ mod monitor;
 mod panic_hook;
 mod passed_stderr;
 mod ready;
+mod ready_notifier;
 #[cfg(feature = "http")]
 mod request_counts;
 mod shortage_log;
@@ -48,7 +49,7 @@ pub(crate) use lifecycle::DrainTimes;
 pub(crate) use main_end::report as report_end;
 pub use main_end::{Describe, MainGuard, Returned};
 pub use ready::Ready;
-pub(crate) use ready::{SingleEvent, SingleObserver};
+pub(crate) use ready_notifier::{SingleEvent, SingleObserver};
 #[cfg(feature = "http")]
 pub(crate) use shutdown::ShutdownProgress;
 pub use shutdown::{Closing, Shutdown, StreamsEnded};

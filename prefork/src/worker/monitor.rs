@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::context::Context;
 use super::lifecycle::{Action, Backlog, Connections, EndCause, Event, Lifecycle};
 use super::passed_stderr::PassedStderr;
-use super::ready::{SingleEvent, SingleObserver};
+use super::ready_notifier::{SingleEvent, SingleObserver};
 use super::shortage_log::{ShortageLine, ShortageLog};
 use crate::channel::{Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
 use crate::error::{Shortage, ShortageStage};

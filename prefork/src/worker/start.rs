@@ -17,7 +17,7 @@ use super::current;
 use super::lifecycle::{DrainTimes, Host, Lifecycle};
 use super::listeners::WorkerListeners;
 use super::monitor::Monitor;
-use super::ready::{ReadyNotifier, SingleObserver};
+use super::ready_notifier::{ReadyNotifier, SingleObserver};
 use super::shortage_log::ShortageLog;
 use crate::channel::{
     Channel, ChildRole, FromChild, FromMaster, MainEnd, PROTOCOL, ROLE_VARIABLE, ReceivedFrame,

@@ -8,7 +8,7 @@ const TABLES: &str = include_str!("TABLE.md");
 
 /// The grace period of the worker.
 const GRACE: Duration = Duration::from_secs(20);
-const KEEPALIVE: Duration = Duration::from_secs(1);
+const KEEPALIVE: Duration = Duration::from_millis(1_500);
 const TIMES: DrainTimes = DrainTimes {
     delay: Duration::ZERO,
     grace: GRACE,

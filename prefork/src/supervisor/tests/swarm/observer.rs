@@ -429,7 +429,8 @@ impl Observer {
             return;
         }
         let child = self.children.get_mut(&id).expect("it fills a slot");
-        if std::mem::replace(&mut child.is_unready, is_unready) != is_unready {
+        let was_unready = std::mem::replace(&mut child.is_unready, is_unready);
+        if was_unready != is_unready && !child.is_standby() {
             self.healthy -= usize::from(is_unready);
             self.unready -= usize::from(!is_unready);
             self.healthy += usize::from(!is_unready);

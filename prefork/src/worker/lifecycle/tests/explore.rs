@@ -549,20 +549,7 @@ impl World {
                 )?;
                 self.is_announced = true;
             }
-            Action::ReportReadiness { is_ready } => {
-                ensure(
-                    self.drain.is_none() && is_ready != self.is_unready,
-                    "a report of readiness is true, and none comes in a drain",
-                )?;
-                let may_report = self
-                    .reported
-                    .is_none_or(|(last, at)| last != is_ready && now >= at + INTERVAL);
-                ensure(
-                    may_report,
-                    "a worker reports what has changed, once in a second",
-                )?;
-                self.reported = Some((is_ready, now));
-            }
+            Action::ReportReadiness { is_ready } => self.report_readiness(is_ready)?,
             Action::RunHook => {
                 ensure(
                     self.has_read_end && !self.ran_hook && host == Host::Process,
@@ -649,6 +636,23 @@ impl World {
             }
             Action::EndProcess(cause) => self.end_process(cause, host)?,
         }
+        Ok(())
+    }
+
+    fn report_readiness(&mut self, is_ready: bool) -> Result<(), Broken> {
+        let now = self.now;
+        ensure(
+            self.drain.is_none() && is_ready != self.is_unready,
+            "a report of readiness is true, and none comes in a drain",
+        )?;
+        let may_report = self
+            .reported
+            .is_none_or(|(last, at)| last != is_ready && now >= at + INTERVAL);
+        ensure(
+            may_report,
+            "a worker reports what has changed, once in a second",
+        )?;
+        self.reported = Some((is_ready, now));
         Ok(())
     }
 

@@ -36,7 +36,7 @@ impl Child {
 
     /// Whether it is healthy and nothing ended its life.
     pub(super) fn is_ready(&self) -> bool {
-        self.is_healthy && self.serves()
+        self.is_healthy && self.serves() && !self.is_unready
     }
 
     /// Nothing ended its life in the slot yet.
