@@ -69,7 +69,8 @@ pub(crate) struct Master {
     pub(super) limits: ChildLimits,
     pub(super) drain_delay: Duration,
     pub(super) rollout_timeout: Duration,
-    pub(super) has_standbys: bool,
+    /// The number of standbys.
+    pub(super) standbys: u32,
     /// The number of the first standby, in log lines and in workers.
     pub(super) first_standby: usize,
     /// The variable that sets `recover_threshold`.
@@ -127,7 +128,7 @@ impl Master {
             },
             drain_delay: parts.config.drain_delay,
             rollout_timeout: parts.config.rollout_timeout,
-            has_standbys: parts.config.standby > 0,
+            standbys: parts.config.standby,
             first_standby: parts.config.workers,
             threshold_variable: parts.config.env_prefix.variable("recover_threshold"),
             threads: parts.config.runtime_threads,

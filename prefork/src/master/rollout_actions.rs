@@ -100,7 +100,7 @@ impl Master {
         let differing = self.rollout.differing_options(&options);
         let what = match missing {
             Some(name) => format!("takes a listener that this master does not have ({name})"),
-            None if self.has_standbys && !has_gate => {
+            None if self.standbys > 0 && !has_gate => {
                 "cannot wait as a standby (standby is set)".to_owned()
             }
             None if differing.is_empty() => return Ok(()),

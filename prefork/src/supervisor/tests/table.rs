@@ -165,13 +165,14 @@ const SUCCESSOR_STATES: [&str; 5] = [
     "Ready",
     "Soaking",
 ];
-const STANDBY_STATES: [&str; 10] = [
+const STANDBY_STATES: [&str; 11] = [
     "Unstarted",
     "Recovering",
     "SpawnRequested",
     "Starting",
     "Probation",
     "Ready",
+    "Unready",
     "Ending",
     "MustKill",
     "Killed",
@@ -600,6 +601,10 @@ fn standby_in(wanted: &str, slots: usize) -> Scene {
         }
         "Recovering" | "SpawnRequested" => stage.exit(child),
         "Ready" => stage.tell(Event::Ready { child }),
+        "Unready" => {
+            stage.tell(Event::Ready { child });
+            stage.tell(Event::Unready { child });
+        }
         "Ending" => {
             stage.tell(Event::Ready { child });
             stage.tell(Event::MainEnded { child });

@@ -718,7 +718,7 @@ fn name_of_action(action: Action) -> &'static str {
         },
         Action::GiveUp { .. } => NAMES[6],
         Action::ReportRunning { .. } => NAMES[7],
-        Action::ReportHealthy { .. } => NAMES[30],
+        Action::ReportHealthy { .. } => NAMES[31],
         Action::CloseListeners => NAMES[8],
         Action::OpenProgram => NAMES[17],
         Action::Serve { .. } => NAMES[18],

@@ -23,6 +23,10 @@ const KEEPALIVE: Duration = Duration::from_millis(500);
 const INTERVAL: Duration = Readiness::INTERVAL;
 
 #[derive(Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "any combination can be explored"
+)]
 struct Worker {
     host: Host,
     has_master: bool,
@@ -607,26 +611,7 @@ impl World {
                 self.was_silent = !has_readable;
                 self.tell(Event::ReadableChecked { has_readable });
             }
-            Action::Resolve => {
-                let drain = self.drain.ok_or("resolved before a drain")?;
-                ensure(!self.is_resolved, "shutdown() resolves once")?;
-                let unread = self.silent + self.readable;
-                let silent_wait = self.listener_ended.is_some_and(|at| now >= at + TICK);
-                let all_read = !self.is_listening && unread == 0;
-                let is_silent = !self.is_listening && silent_wait && self.was_silent;
-                ensure(
-                    now >= drain.until || all_read || is_silent,
-                    "no accepted connection is dropped unread while the budget lasts",
-                )?;
-                ensure(
-                    !self.is_closing(),
-                    "kept connections may end by themselves within keepalive_grace",
-                )?;
-                self.is_resolved = true;
-                // The listeners that were not taken are closed.
-                self.is_listening = false;
-                self.count();
-            }
+            Action::Resolve => self.resolve()?,
             Action::SendClosed => {
                 ensure(
                     !self.is_listening && !self.sent_closed && !self.has_read_end,
@@ -636,6 +621,28 @@ impl World {
             }
             Action::EndProcess(cause) => self.end_process(cause, host)?,
         }
+        Ok(())
+    }
+
+    fn resolve(&mut self) -> Result<(), Broken> {
+        let drain = self.drain.ok_or("resolved before a drain")?;
+        ensure(!self.is_resolved, "shutdown() resolves once")?;
+        let unread = self.silent + self.readable;
+        let silent_wait = self.listener_ended.is_some_and(|at| self.now >= at + TICK);
+        let all_read = !self.is_listening && unread == 0;
+        let is_silent = !self.is_listening && silent_wait && self.was_silent;
+        ensure(
+            self.now >= drain.until || all_read || is_silent,
+            "no accepted connection is dropped unread while the budget lasts",
+        )?;
+        ensure(
+            !self.is_closing(),
+            "kept connections may end by themselves within keepalive_grace",
+        )?;
+        self.is_resolved = true;
+        // The listeners that were not taken are closed.
+        self.is_listening = false;
+        self.count();
         Ok(())
     }
 
