@@ -229,6 +229,7 @@ fn ignoring_one_error(mut receive: impl FnMut() -> nix::Result<usize>) -> nix::R
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::{IoSlice, Write};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::RawFd;
@@ -256,6 +257,31 @@ mod tests {
             assert_eq!(master.receive(), ReceivedFrame::Frame(Vec::new()));
             assert_eq!(master.receive(), ReceivedFrame::Frame(b"ready".to_vec()));
             assert_eq!(master.receive(), ReceivedFrame::End);
+        }
+    }
+
+    #[test]
+    fn a_child_receives_descriptors_and_an_older_one_only_the_frame() {
+        for pair in PAIRS {
+            let (master, child) = pair().expect("free descriptors");
+            let (reader, writer) = io::pipe().expect("free descriptors");
+            for _ in 0..2 {
+                master
+                    .send_with_descriptors(b"two", [reader.as_fd(), writer.as_fd()])
+                    .expect("space in the queue");
+            }
+            drop((reader, writer));
+            assert_eq!(child.receive(), ReceivedFrame::Frame(b"two".to_vec()));
+            let (frame, descriptors) = child.receive_with_descriptors();
+            assert_eq!(frame, ReceivedFrame::Frame(b"two".to_vec()));
+            let [reader, writer] = descriptors.try_into().expect("two descriptors");
+            File::from(writer).write_all(b"text").expect("space");
+            let text = io::read_to_string(File::from(reader)).expect("a pipe");
+            assert_eq!(text, "text");
+            master.send(b"none").expect("space in the queue");
+            let (frame, descriptors) = child.receive_with_descriptors();
+            assert_eq!(frame, ReceivedFrame::Frame(b"none".to_vec()));
+            assert_eq!(descriptors.len(), 0);
         }
     }
 

@@ -77,7 +77,7 @@ pub(super) const BAD_PROGRAMS: [BadProgram; 17] = [
     ),
     bad(
         "a library is missing",
-        |releases, name| releases.add_without_library(name),
+        Releases::add_without_library,
         &[
             "stage ready",
             "exited with status 127; its last line on stderr: ",
@@ -149,7 +149,7 @@ impl BadProgram {
     }
 
     /// Adds the release, rolls it out, and checks that nothing has changed.
-    pub(super) fn is_refused(&self, server: &RunningServer, releases: &Releases) {
+    pub(super) fn assert_refused(&self, server: &RunningServer, releases: &Releases) {
         (self.add)(releases, self.name);
         assert_refused(server, releases, self.name, self.verdict);
     }
@@ -179,11 +179,11 @@ fn assert_accepted(server: &RunningServer, releases: &Releases, name: &str) {
 }
 
 /// Each part of the programs has a server of its own, so that the tests run at the same time.
-fn each_is_refused(programs: &[BadProgram]) {
+fn assert_each_refused(programs: &[BadProgram]) {
     let releases = Releases::new();
     let server = server(&releases).start();
     for program in programs {
-        program.is_refused(&server, &releases);
+        program.assert_refused(&server, &releases);
         assert_accepted(&server, &releases, "one");
     }
     let log = server.log();
@@ -193,17 +193,17 @@ fn each_is_refused(programs: &[BadProgram]) {
 
 #[test]
 fn a_program_that_cannot_be_executed_is_refused() {
-    each_is_refused(&BAD_PROGRAMS[..7]);
+    assert_each_refused(&BAD_PROGRAMS[..7]);
 }
 
 #[test]
 fn a_program_that_is_never_ready_is_refused() {
-    each_is_refused(&BAD_PROGRAMS[7..12]);
+    assert_each_refused(&BAD_PROGRAMS[7..12]);
 }
 
 #[test]
 fn a_program_that_fails_is_refused_with_its_last_words() {
-    each_is_refused(&BAD_PROGRAMS[12..]);
+    assert_each_refused(&BAD_PROGRAMS[12..]);
 }
 
 #[test]

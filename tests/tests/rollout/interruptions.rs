@@ -76,7 +76,7 @@ impl Rollout {
         })
     }
 
-    fn is_refused(&self) {
+    fn assert_refused(&self) {
         let verdict = verdict_after(&self.server, 0);
         assert!(verdict.contains("refused"), "{:#?}", self.server.log());
         let settled = settled(&self.server);
@@ -86,7 +86,7 @@ impl Rollout {
         assert_serves(&self.server, "one");
     }
 
-    fn is_accepted(&self) {
+    fn assert_accepted(&self) {
         let verdict = verdict_after(&self.server, 0);
         assert!(verdict.contains("accepted"), "{:#?}", self.server.log());
         settled(&self.server);
@@ -94,7 +94,7 @@ impl Rollout {
     }
 
     /// There was one verdict, nothing is left, and a good program is accepted.
-    fn is_over(self) {
+    fn assert_over(self) {
         assert_eq!(verdicts(&self.server).len(), 1, "{:#?}", self.server.log());
         self.releases.switch("one");
         assert!(
@@ -120,14 +120,14 @@ fn a_killed_process_of_the_new_program_refuses_the_rollout_at_each_step() {
         // At the last step, this is the worker that has replaced the old one.
         let victim = rollout.new_worker(0);
         signals::send(victim.pid, Signal::SIGKILL).expect("it runs");
-        rollout.is_refused();
+        rollout.assert_refused();
         let verdict = &verdicts(&rollout.server)[0];
         let text = format!("(pid {}) was killed by SIGKILL", victim.pid);
         assert!(verdict.contains(&text), "{step:?}: {verdict}");
         if step != Step::Replaced {
             assert_eq!(settled(&rollout.server), rollout.before, "{step:?}");
         }
-        rollout.is_over();
+        rollout.assert_over();
     }
 }
 
@@ -151,9 +151,9 @@ fn a_killed_worker_of_the_old_program_is_recovered_at_each_step() {
                 let verdict = verdict_after(&rollout.server, 0);
                 assert!(verdict.contains("ready_timeout"), "{verdict}");
             } else {
-                rollout.is_accepted();
+                rollout.assert_accepted();
             }
-            rollout.is_over();
+            rollout.assert_over();
         }
     }
 }
@@ -182,9 +182,9 @@ fn a_paused_successor_is_not_ready_in_time() {
     let rollout = Rollout::at(Step::Starting);
     let successor = rollout.new_worker(0);
     signals::send(successor.pid, Signal::SIGSTOP).expect("it runs");
-    rollout.is_refused();
+    rollout.assert_refused();
     assert_eq!(settled(&rollout.server), rollout.before);
-    rollout.is_over();
+    rollout.assert_over();
 }
 
 /// Whether a process serves is not a part of the verdict: it has lived through its soak.
@@ -197,7 +197,7 @@ fn a_successor_that_pauses_in_its_soak_delays_nothing() {
         let verdict = verdict_after(&rollout.server, 0);
         assert!(verdict.contains("accepted"), "{:#?}", rollout.server.log());
         signals::send(paused.pid, Signal::SIGCONT).expect("it runs");
-        rollout.is_over();
+        rollout.assert_over();
     }
 }
 
@@ -206,8 +206,8 @@ fn a_paused_worker_of_the_old_program_is_killed_after_its_grace_period() {
     for step in [Step::Soaking, Step::Replaced] {
         let rollout = Rollout::at(step);
         signals::send(rollout.before[3].pid, Signal::SIGSTOP).expect("it runs");
-        rollout.is_accepted();
-        rollout.is_over();
+        rollout.assert_accepted();
+        rollout.assert_over();
     }
 }
 
@@ -222,11 +222,11 @@ fn a_paused_master_continues_its_rollout() {
         assert_serves_something(&rollout.server);
         rollout.server.signal(Signal::SIGCONT);
         if step == Step::Starting {
-            rollout.is_refused();
+            rollout.assert_refused();
         } else {
-            rollout.is_accepted();
+            rollout.assert_accepted();
         }
-        rollout.is_over();
+        rollout.assert_over();
     }
 }
 

@@ -73,18 +73,18 @@ fn no_request_fails_in_rollouts_of_good_and_bad_programs() {
         let _end = OnDrop(|| has_ended.store(true, Ordering::Release));
         load.wait_for_answers(100);
         for _ in 0..extent.rollouts {
-            is_accepted(&server, &releases);
+            assert_accepted(&server, &releases);
             load.wait_for_answers(100);
         }
         for bad in &extent.bad_programs {
             let before = Instant::now();
-            bad.is_refused(&server, &releases);
+            bad.assert_refused(&server, &releases);
             if bad.exits_while_it_serves() {
                 crashes.push(before..=Instant::now());
             }
             load.wait_for_answers(100);
         }
-        is_accepted(&server, &releases);
+        assert_accepted(&server, &releases);
         load.wait_for_answers(100);
     });
     let report = load.stop();
@@ -100,7 +100,7 @@ fn no_request_fails_in_rollouts_of_good_and_bad_programs() {
     assert_eq!(fewest.into_inner(), 4, "slots with a worker");
 }
 
-fn is_accepted(server: &RunningServer, releases: &Releases) {
+fn assert_accepted(server: &RunningServer, releases: &Releases) {
     let before = settled(server);
     let verdict = releases.roll_out(server, "one");
     assert!(verdict.contains("replaced 4 workers"), "{verdict}");
