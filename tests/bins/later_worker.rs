@@ -17,16 +17,16 @@ fn main() {
     let role = env::var("PREFORK_CHILD").expect("a master started it");
     let channel = role.rsplit(':').next().expect("a descriptor");
     let channel: RawFd = channel.parse().expect("a descriptor");
-    let say = |frame: &str| {
+    let send_frame = |frame: &str| {
         send(channel, frame.as_bytes(), MsgFlags::empty()).expect("the master lives");
     };
     let protocol = protocol();
-    say("telemetry cpu_ms=12 memory_kb=4096");
-    say(&format!(
+    send_frame("telemetry cpu_ms=12 memory_kb=4096");
+    send_frame(&format!(
         "hello color=red protocol={protocol} shade=\"deep red\" ready=announced listeners= tier=gold"
     ));
-    say("ready load=3");
-    say("\u{1F980} says hello");
+    send_frame("ready load=3");
+    send_frame("\u{1F980} says hello");
     let mut may_serve = false;
     loop {
         match next_frame(channel).as_deref() {
@@ -35,9 +35,9 @@ fn main() {
             }
             Some("serve") => may_serve = true,
             Some(frame) if frame.starts_with("drain budget_ms=") => {
-                say("draining left=0");
-                say("closed queue=empty");
-                say("ended how=evicted");
+                send_frame("draining left=0");
+                send_frame("closed queue=empty");
+                send_frame("ended how=evicted");
                 process::exit(0);
             }
             // The master died.
