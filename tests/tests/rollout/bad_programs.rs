@@ -36,7 +36,7 @@ fn behavior(releases: &Releases, name: &str) {
     releases.add(name, name);
 }
 
-pub(super) const BAD_PROGRAMS: [BadProgram; 17] = [
+pub(super) const BAD_PROGRAMS: [BadProgram; 18] = [
     bad(
         "no file",
         |releases, name| fs::create_dir(releases.path(name)).expect("a new directory"),
@@ -98,6 +98,11 @@ pub(super) const BAD_PROGRAMS: [BadProgram; 17] = [
         "panics after its first accept",
         behavior,
         &["stage soak", "no luck"],
+    ),
+    bad(
+        "takes back its readiness",
+        behavior,
+        &["stage soak", "took back its readiness"],
     ),
     bad(
         "never accepts",

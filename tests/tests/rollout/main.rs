@@ -16,7 +16,7 @@ use prefork::{Prefork, RolloutStage, RolloutVerdict};
 use prefork_testkit::{Behavior, ChildInfo, RunningServer, ScriptedChildren, Signal, eventually};
 use prefork_tests::{proc, signals};
 use releases::{
-    Releases, assert_next_is_accepted, assert_refused, assert_serves, release_of, settled,
+    Releases, assert_next_is_accepted, assert_refused, assert_serves, copy, release_of, settled,
     verdict_after, verdicts,
 };
 
