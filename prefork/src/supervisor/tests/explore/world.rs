@@ -394,7 +394,12 @@ impl World {
         for slot in &mut self.slots {
             slot.replace_at = None;
         }
-        self.note_successors_leave(policy);
+        // In a stop, an older child of the slot keeps what is left of its grace period.
+        for process in &mut self.processes {
+            if process.is_successor {
+                process.leave(self.now, policy);
+            }
+        }
         self.rollouts.is_requested = false;
         self.delay_until = Some(self.now + policy.drain_delay);
     }
