@@ -65,6 +65,8 @@ fn a_standby_that_was_started_before_replaces_a_killed_worker() {
     eventually("the name of its role", || {
         proc::name(new)?.ends_with("worker 0").then_some(())
     });
+    let stderr = |pid: i32| std::fs::read_link(format!("/proc/{pid}/fd/2")).ok();
+    assert_eq!(stderr(new), stderr(server.master_pid()));
     // The next standby.
     let next = ready(&server, 3)[2];
     assert_eq!(next.slot, 1);

@@ -146,9 +146,14 @@ impl Master {
             child: id.0,
             channel,
         };
-        let stderr = match gate {
-            Gate::Closed => self.rollout.stderr.open(id, &self.poller),
-            Gate::Open => None,
+        let worker_role = match gate {
+            Gate::Open => WorkerRole::Worker,
+            Gate::Closed if is_standby => WorkerRole::Standby,
+            Gate::Closed => WorkerRole::Successor,
+        };
+        let stderr = match worker_role {
+            WorkerRole::Successor => self.rollout.stderr.open(id, &self.poller),
+            WorkerRole::Worker | WorkerRole::Standby => None,
         };
         if let Some((_, reader)) = &stderr {
             let own = io::stderr();
@@ -194,11 +199,7 @@ impl Master {
         let process = (started.process.pid, started.process.pidfd);
         let mut child = ChildProcess::new(id, slot, process, master_end, now);
         child.program = program;
-        child.role = match gate {
-            Gate::Open => WorkerRole::Worker,
-            Gate::Closed if is_standby => WorkerRole::Standby,
-            Gate::Closed => WorkerRole::Successor,
-        };
+        child.role = worker_role;
         if is_hung {
             child.violation = Some("its program was not executed in time");
             child.note_kill(KillReason::Violation, None, self.limits);
