@@ -579,8 +579,7 @@ impl Supervisor {
                 stage: RefusalStage::Open,
                 child: None,
             };
-            self.rollouts
-                .end_refused(refusal, self.fleet.count_others(self.rollouts.accepted));
+            self.rollouts.end_refused(refusal);
         }
     }
 
@@ -767,8 +766,7 @@ impl Supervisor {
             None => self.refuse(refusal, now),
             Some(refusal) => {
                 self.remove_successors(now, |_| true);
-                let left = self.fleet.count_others(self.rollouts.accepted);
-                self.rollouts.end_refused(refusal, left);
+                self.rollouts.end_refused(refusal);
             }
         }
     }
@@ -781,10 +779,9 @@ impl Supervisor {
             return Some(start);
         }
         let fleet = &self.fleet;
-        self.rollouts.conclude(fleet.slot_ids().len(), |accepted| {
-            fleet.count_others(accepted)
-        });
-        let verdict = self.rollouts.take_verdict()?;
+        self.rollouts.conclude(fleet.slot_ids().len());
+        let count_left = |accepted| fleet.count_others(accepted);
+        let verdict = self.rollouts.take_verdict(count_left)?;
         if let Verdict::Accepted { .. } = verdict {
             self.renew_standbys(now);
         }
