@@ -109,7 +109,15 @@ fn assert_dropped_lines_are_counted(terminal: &mut Terminal, server: &RunningSer
     server.wait_for_replacement(killed);
     let end = format!("started, replacing pid {}", killed.pid);
     let after = terminal.read_until(|line| line.ends_with(&end));
-    let lines: Vec<_> = before.into_iter().chain(after).collect();
+    // The line that this worker is ready may follow.
+    let end = after
+        .iter()
+        .rposition(|line| line.ends_with(&end))
+        .unwrap_or(0);
+    let lines: Vec<_> = before
+        .into_iter()
+        .chain(after.into_iter().take(end + 1))
+        .collect();
     let is_whole = |line: &String| line.matches("prefork: ").count() == 1;
     assert!(lines.iter().all(is_whole), "{lines:#?}");
     let lost = |line: &String| -> Option<usize> {
