@@ -748,6 +748,15 @@ fn every_promise_holds_in_stops_with_a_delay() {
         up_to(8, rollouts),
         None,
     );
+    let standby = with_standby(1, 1);
+    let standby = Scope {
+        policy: delayed(standby.policy.clone()),
+        has_rollouts: true,
+        most_processes: 4,
+        ..standby
+    };
+    let name = "1 slot, 1 standby, threshold 1, drain_delay, rollouts";
+    run(name, up_to(6, standby), None);
 }
 
 #[test]

@@ -391,12 +391,12 @@ impl World {
             cause: StopCause::Requested,
             is_immediate: false,
         });
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut().chain(&mut self.standbys) {
             slot.replace_at = None;
         }
         // In a stop, an older child of the slot keeps what is left of its grace period.
         for process in &mut self.processes {
-            if process.is_successor {
+            if process.is_successor || (process.is_standby() && process.fills_slot) {
                 process.leave(self.now, policy);
             }
         }
