@@ -109,7 +109,7 @@ fn assert_dropped_lines_are_counted(terminal: &mut Terminal, server: &RunningSer
     server.wait_for_replacement(killed);
     let end = format!("started, replacing pid {}", killed.pid);
     let after = terminal.read_until(|line| line.ends_with(&end));
-    // The line that this worker is ready may follow.
+    // A line that this worker is ready may follow.
     let end = after
         .iter()
         .rposition(|line| line.ends_with(&end))
@@ -125,12 +125,13 @@ fn assert_dropped_lines_are_counted(terminal: &mut Terminal, server: &RunningSer
         count.strip_prefix("prefork: ")?.parse().ok()
     };
     let losses: Vec<usize> = lines.iter().filter_map(lost).collect();
-    // The first two lines of the master, three for each worker that was killed before, and two for
-    // the last one.
-    let all = 2 + 3 * KILLS + 2;
+    // The first two lines of the master, and two for each worker that was killed. A third one follows
+    // if a recovery takes long.
+    let least = 2 + 2 * (KILLS + 1);
     let written = lines.len() - losses.len();
     assert!(losses.len() == 1, "{lines:#?}");
-    assert_eq!(written + losses[0], all, "{lines:#?}");
+    let all = written + losses[0];
+    assert!((least..least + KILLS).contains(&all), "{all}: {lines:#?}");
 }
 
 #[test]

@@ -263,12 +263,12 @@ macro_rules! options {
                 /// A load balancer needs some time to notice that a server stops, and opens
                 /// connections until then. With this delay, the workers accept them. Meanwhile
                 /// `prefork::is_stopping()` is true in each worker, so that a health check can fail,
-                /// and the service manager has been told that the server stops. No worker is started
-                /// any more. After the delay the stop begins, with the whole
+                /// and the service manager knows that the server stops. No worker is started any
+                /// more. After the delay the stop begins, with the whole
                 /// `shutdown_grace_period`.
                 ///
-                /// A second Ctrl-C ends the delay at once; SIGTERM does not prolong it. The delay
-                /// also ends if no worker accepts any more. A stop for another reason, such as too
+                /// A second Ctrl-C kills the workers at once, also during the delay; SIGTERM does not
+                /// prolong it. The delay also ends if no worker accepts any more. A stop for another reason, such as too
                 /// many exits, and a stop before the master is ready have no delay.
                 drain_delay: ::std::time::Duration {
                     env: "PREFORK_DRAIN_DELAY",

@@ -22,12 +22,15 @@ use crate::listen::{BoundListener, ListenerInfo};
 use crate::spawn::{Program, Spawner};
 use crate::stop_signals::StopSignals;
 use crate::supervisor::{
-    Backoff, ChildId, FleetOutcome, Parallel, Policy, Readiness, RolloutPolicy, StopCause,
+    Action, Backoff, ChildId, FleetOutcome, Parallel, Policy, Readiness, RolloutPolicy, StopCause,
     Supervisor, Window,
 };
 use crate::sys::process::has_terminal;
 use crate::sys::signals::SignalReceiver;
 use crate::tls::CertificateSource;
+
+/// If not all workers were ready for this time, a log line follows when they are again.
+const NOTABLE: Duration = Duration::from_millis(500);
 
 /// One master. Dropping it closes everything that it opened.
 pub(crate) struct Master {
@@ -60,8 +63,8 @@ pub(crate) struct Master {
     pub(super) orphans_due: Option<Instant>,
     /// The exits of children that were not replaced yet.
     pub(super) exits: ExitHistory,
-    /// The child of each slot is healthy.
-    is_healthy: bool,
+    /// Since when not every slot has a healthy child. `None`: each one has.
+    unhealthy_since: Option<Instant>,
     /// `Notice::AllHealthy` was emitted.
     pub(super) was_healthy: bool,
     /// At its start, this process had a controlling terminal.
@@ -119,7 +122,7 @@ impl Master {
             orphans: parts.orphans,
             orphans_due: Some(Instant::now()),
             exits: ExitHistory::default(),
-            is_healthy: false,
+            unhealthy_since: Some(Instant::now()),
             was_healthy: false,
             had_terminal: has_terminal(),
             limits: ChildLimits {
@@ -157,7 +160,10 @@ impl Master {
         loop {
             let action = self.supervisor.next_action(self.events_seen_until);
             self.note_stop();
-            self.note_health();
+            // The report of the last child comes first.
+            if !matches!(action, Some(Action::ReportHealthy { .. })) {
+                self.note_health();
+            }
             let wait_until = if let Some(action) = action {
                 self.perform(action);
                 // The action may have taken time, for example in a hook. So events are read before
@@ -184,16 +190,23 @@ impl Master {
     }
 
     fn note_health(&mut self) {
-        let is_healthy = self.supervisor.is_healthy();
-        if std::mem::replace(&mut self.is_healthy, is_healthy) || !is_healthy {
+        if !self.supervisor.is_healthy() {
+            self.unhealthy_since.get_or_insert(self.events_seen_until);
             return;
         }
+        let Some(since) = self.unhealthy_since.take() else {
+            return;
+        };
         let slots = self.supervisor.snapshot().slots();
         let children = slots.filter_map(|(_, child)| self.children.get(&child?));
         let pids: Vec<i32> = children.map(|child| child.pid).collect();
         if std::mem::replace(&mut self.was_healthy, true) {
-            let workers = pids.len();
-            return self.emit(&Notice::HealthyAgain { workers });
+            // A quick recovery has lines of its own.
+            if self.events_seen_until.saturating_duration_since(since) >= NOTABLE {
+                let workers = pids.len();
+                self.emit(&Notice::HealthyAgain { workers });
+            }
+            return;
         }
         let listeners = &self.listener_infos();
         self.emit(&Notice::AllHealthy { pids, listeners });

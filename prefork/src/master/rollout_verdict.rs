@@ -56,7 +56,8 @@ pub enum RolloutStage {
     Start,
     /// A successor exited before it was ready, or was not ready within `ready_timeout`.
     Ready,
-    /// A successor exited while it served beside the worker that it was to replace.
+    /// A successor exited, or took back its readiness, while it served beside the worker that it was
+    /// to replace.
     Soak,
     /// A successor exited after it had replaced a worker, before the rollout had ended.
     Serve,

@@ -331,9 +331,9 @@ impl Lifecycle {
         let backlog = match &mut self.stage {
             // The child that it was to replace has the same queue.
             Stage::Gated => Backlog::Leave,
-            // Nothing else serves the queue of a single process.
+            // Without a living master, nothing else may serve the queue.
             Stage::MustOpenGate | Stage::Serving
-                if self.readiness.is_taken_back() && self.master != Master::None =>
+                if self.readiness.is_taken_back() && self.master == Master::Alive =>
             {
                 Backlog::Leave
             }

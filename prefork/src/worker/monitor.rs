@@ -206,8 +206,6 @@ impl Monitor {
                 Some(FromMaster::Serve { slot: Some(slot) }) => {
                     self.context.slot.store(slot, Ordering::Relaxed);
                     self.handle(Event::GateOpened);
-                    // Last: clients wait.
-                    process::set_comm(&format!("worker {slot}"));
                 }
                 Some(FromMaster::StderrPassed) => self.stderr = PassedStderr::new(descriptors),
                 Some(FromMaster::StderrReleased) => {
@@ -230,7 +228,7 @@ impl Monitor {
 
     fn on_master_death(&mut self) {
         self.master = None;
-        if let Some(stderr) = self.stderr.take() {
+        if let Some(stderr) = &mut self.stderr {
             stderr.restore_and_flush();
         }
         let process = self.master_process.take();
@@ -240,7 +238,11 @@ impl Monitor {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::OpenGate => self.context.tracker.open_gate(AcceptGate::Successor),
+            Action::OpenGate => {
+                self.context.tracker.open_gate(AcceptGate::Successor);
+                // Last: clients wait. A standby has a slot now.
+                process::set_comm(&format!("worker {}", self.context.slot()));
+            }
             Action::AnnounceStop => {
                 self.context.shutdown.announce();
                 if let Some(observer) = &self.observer {

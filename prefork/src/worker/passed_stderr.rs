@@ -40,13 +40,14 @@ impl PassedStderr {
     }
 
     /// Does the same after the death of the master, and writes what the master has not read.
-    pub(super) fn restore_and_flush(mut self) {
+    ///
+    /// The reading end stays open: a thread may wait in a write to the pipe. What does not fit into
+    /// the stderr of the master is lost.
+    pub(super) fn restore_and_flush(&mut self) {
         self.restore();
         let mut buffer = [0; MAX_LINE];
         while let Ok(length @ 1..) = self.reader.read(&mut buffer) {
-            if write_now(&buffer[..length]).is_err() {
-                return;
-            }
+            let _ = write_now(&buffer[..length]);
         }
     }
 }

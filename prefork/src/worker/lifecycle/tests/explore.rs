@@ -488,7 +488,8 @@ impl World {
         };
         if self.must_end_by.is_none() {
             let is_held = self.is_gate_closed && !self.has_read_serve;
-            self.must_leave = self.is_unready && !is_single;
+            let has_master = self.lifecycle.master == Master::Alive;
+            self.must_leave = self.is_unready && has_master;
             self.may_leave = is_held
                 || self.must_leave
                 || matches!(event, Event::MainEnded | Event::AcceptFailed);
