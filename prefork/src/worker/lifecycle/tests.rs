@@ -550,13 +550,7 @@ fn a_worker_ends_as_in_the_table() {
 
 #[test]
 fn a_worker_that_is_not_ready_leaves_the_queue_unless_it_is_alone() {
-    let events = [
-        Event::DrainRequested { budget: BUDGET },
-        Event::Terminated,
-        Event::MasterDied {
-            is_process_gone: true,
-        },
-    ];
+    let events = [Event::DrainRequested { budget: BUDGET }, Event::Terminated];
     for event in events {
         let cells = effect(Stand::unready(), event);
         assert!(cells.contains("`MustDrain`, leave"), "{event:?}: {cells}");
@@ -564,6 +558,12 @@ fn a_worker_that_is_not_ready_leaves_the_queue_unless_it_is_alone() {
         let cells = effect(ready, event);
         assert!(cells.contains("`MustDrain`, serve"), "{event:?}: {cells}");
     }
+    // Then all workers drain, and maybe none is ready.
+    let died = Event::MasterDied {
+        is_process_gone: true,
+    };
+    let cells = effect(Stand::unready(), died);
+    assert!(cells.contains("`MustDrain`, serve"), "{cells}");
     let single = Stand::new(Host::Process, false);
     let single = single.with(Event::ReadinessChanged { is_ready: false });
     let cells = effect(single, Event::Terminated);
