@@ -131,6 +131,16 @@
 //! | during a stop, new clients are refused | as soon as all workers closed their listeners | as soon as all workers exited |
 //! | after the master was killed, its address is free | as soon as its workers drained their queues | as soon as their `main` ended |
 //!
+//! # Rollouts
+//!
+//! [`Handle::reload`] and SIGHUP replace all workers by those of the program that the path of the
+//! master names now. A new worker must be ready before it replaces the old one. If the new program
+//! fails, the previous one serves on. The master itself is not replaced: it keeps its options and
+//! its listeners.
+//!
+//! A worker that calls [`not_ready()`] leaves new connections to the others. In a rollout, such a
+//! call of a new worker refuses the new program. Standbys are described at [`Prefork::standby`].
+//!
 //! # TLS
 //!
 //! Feature `tls` uses rustls. The master reads the certificate and the key ([`Prefork::tls_cert`],
@@ -160,8 +170,8 @@
 //! | signal | effect |
 //! |---|---|
 //! | TERM, QUIT | stop gracefully; a repetition changes nothing |
+//! | INT | stop gracefully; 100 ms or more after the first stop signal: kill the workers now |
 //! | HUP | roll out: replace every worker by one of the program that its path names now |
-//! | INT | the same; 100 ms or more after the first stop signal: kill the workers now |
 //! | USR1, USR2, TTIN, TTOU | ignored, with a log line |
 //! | others | the system's default |
 //!
