@@ -301,8 +301,7 @@ impl Observer {
                 self.expect_rollout(deadline);
             }
             Event::ProgramFailed => {
-                let programs = self.programs();
-                self.rollouts.open_failed(&programs);
+                self.rollouts.open_failed();
             }
             Event::StopRequested { urgency } => {
                 let may_wait = self.stop.is_none() && self.is_master_ready;
@@ -815,8 +814,7 @@ impl Observer {
         for id in self.rollouts.successors.clone().into_values() {
             self.drain_successor(id, now);
         }
-        let programs = self.programs();
-        self.rollouts.roll_back_ended(&programs);
+        self.rollouts.roll_back_ended();
     }
 
     pub(super) fn asked(
