@@ -129,7 +129,7 @@ pub struct ChildReady {
 }
 
 impl ChildReady {
-    /// Returns the slot of the child, from 0.
+    /// Returns the slot of the child, from 0. Of a standby: a number after those of all slots.
     ///
     /// In a rollout, a successor has the slot of the child that it is to replace.
     pub fn slot(&self) -> usize {

@@ -54,7 +54,8 @@ pub enum RolloutStage {
     Open,
     /// A successor could not be started.
     Start,
-    /// A successor exited before it was ready, or was not ready within `ready_timeout`.
+    /// A successor exited before it was ready, or was not ready within `ready_timeout`. Or its program
+    /// needs a restart of the master, because it has other listeners or options.
     Ready,
     /// A successor exited, or took back its readiness, while it served beside the worker that it was
     /// to replace.

@@ -77,8 +77,8 @@ pub(crate) struct DrainPolicy {
     /// Accept nothing more: the successor accepts from the same queue.
     pub(crate) leaves_backlog: bool,
     /// Accept until the queue is empty. When the listener ends, call shutdown(2) on the socket if the
-    /// queue is empty or `until` has passed. Set if the master is dead: its successor must be able to bind the address even if other
-    /// processes hold copies of the socket.
+    /// queue is empty or `until` has passed. Set if the master is dead: its successor must be able to
+    /// bind the address even if other processes hold copies of the socket.
     pub(crate) frees_address: bool,
 }
 

@@ -7,7 +7,8 @@ use super::{ChildId, ProgramId, SlotId, Verdict};
 /// An action that the caller performs before it asks for the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Start a child in this slot, or as a standby. The answer is `Event::Started` or `Event::StartFailed`.
+    /// Start a child in this slot, or as a standby. The answer is `Event::Started` or
+    /// `Event::StartFailed`.
     Start {
         /// The slot that the child will fill, or the position of a standby.
         slot: SlotId,
@@ -96,7 +97,8 @@ pub(crate) enum Action {
 pub(crate) enum Gate {
     /// It does not wait.
     Open,
-    /// It waits for `Action::Serve` or `Action::Promote`. A child that accepts by its own means cannot be made to wait.
+    /// It waits for `Action::Serve` or `Action::Promote`. A child that accepts by its own means cannot
+    /// be made to wait.
     Closed,
 }
 

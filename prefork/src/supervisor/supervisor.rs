@@ -35,8 +35,8 @@ use super::{
 /// The caller performs each action before it asks for the next one. It answers a `Start` with
 /// `Started` or `StartFailed`, and an `AnnounceMasterReady` with `MasterReady` or `HookFailed`. If
 /// a start is not answered, the supervisor waits for it until a stop or until its slot is removed,
-/// and then gives it up after a while, like a child that cannot be killed. Time never runs backwards. Events about children
-/// that are unknown or have exited change nothing.
+/// and then gives it up after a while, like a child that cannot be killed. Time never runs backwards.
+/// Events about children that are unknown or have exited change nothing.
 ///
 /// The supervisor derives decisions from its state when asked, and queues none when an event
 /// arrives, so no event can come between a decision and its reason. Every decision becomes due at
