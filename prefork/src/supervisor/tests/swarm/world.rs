@@ -203,6 +203,7 @@ impl World {
                 .unwrap_or_default(),
             policy.recover_interval,
             policy.backoff.max,
+            policy.drain_delay,
             policy.shutdown_grace_period,
             policy.exit_timeout,
             policy.kill_timeout,
