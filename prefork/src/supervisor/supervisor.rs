@@ -112,9 +112,7 @@ impl Supervisor {
         {
             self.rollout_timed_out(now);
         }
-        if let Phase::Delaying { until, .. } = self.phase
-            && (until <= now || !self.fleet.has_accepting())
-        {
+        if self.is_delay_over(now) {
             self.end_delay(now);
         }
         while let Some(key) = self.next_due(now) {
@@ -125,6 +123,10 @@ impl Supervisor {
             if action.is_some() {
                 return action;
             }
+        }
+        if self.is_delay_over(now) {
+            // A child whose start was not answered was the last one that could accept.
+            return self.next_action(now);
         }
         self.next_rollout_action(now)
             .or_else(|| self.next_phase_action())
@@ -420,6 +422,12 @@ impl Supervisor {
                 self.fleet.set_slot(slot, SlotState::Retired);
             }
         }
+    }
+
+    /// Whether a stop was delayed, and its time is over or no child accepts any more.
+    fn is_delay_over(&self, now: Instant) -> bool {
+        matches!(self.phase, Phase::Delaying { until, .. }
+            if until <= now || !self.fleet.has_accepting())
     }
 
     /// The children drain now, if the stop was delayed.

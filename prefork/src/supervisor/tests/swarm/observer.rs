@@ -825,12 +825,13 @@ impl Observer {
     ) -> Result<(), Broken> {
         self.now = now;
         self.end_late_rollout(now);
-        self.check_stop(supervisor, now)?;
         let given_up = self.given_up;
         self.give_up_unanswered(supervisor);
         if self.given_up > given_up {
             self.wake_at = None;
         }
+        // After that: a delayed stop goes on as soon as no child accepts.
+        self.check_stop(supervisor, now)?;
         self.expect_standbys(supervisor)?;
         let Some(action) = action else {
             return self.rested(supervisor);
