@@ -830,7 +830,7 @@ impl Observer {
         if self.given_up > given_up {
             self.wake_at = None;
         }
-        // After that: a delayed stop goes on as soon as no child accepts.
+        // After that: a delayed stop continues as soon as no child accepts.
         self.check_stop(supervisor, now)?;
         self.expect_standbys(supervisor)?;
         let Some(action) = action else {
