@@ -1,5 +1,6 @@
 //! A server under measurement: its master, and a socket on which its workers report.
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -134,6 +135,22 @@ impl Server {
         client::ask_until_answered(self.addr, Some(victim));
         let took = begin.elapsed();
         // If the bench received no reports, the socket would fill up and workers would block.
+        self.wait_for_report();
+        took
+    }
+
+    /// Kills a worker that answers, and returns the time until its connection ends.
+    ///
+    /// The kernel closes the connections of a process shortly before its parent sees the exit.
+    pub(crate) fn kill_worker_until_gone(&self) -> Duration {
+        let kept = client::ask_and_keep(self.addr);
+        let (victim, mut stream) = kept.expect("the worker has been replaced");
+        let begin = Instant::now();
+        kill(victim, Signal::SIGKILL).expect("the worker has just answered");
+        let ended = stream.read(&mut [0]);
+        let took = begin.elapsed();
+        assert!(matches!(ended, Ok(0)), "{ended:?}");
+        client::ask_until_answered(self.addr, Some(victim));
         self.wait_for_report();
         took
     }
