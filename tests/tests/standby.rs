@@ -6,6 +6,7 @@ use prefork_tests::{READY, proc};
 
 const STANDBY: &str = env!("CARGO_BIN_EXE_standby");
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const PARITY_SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
 const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
 
 /// A worker that is ready, in this slot.
@@ -195,4 +196,27 @@ fn a_program_without_a_gate_is_refused() {
         let is_named = |line: &String| line.contains("PREFORK_STANDBY") && line.contains(text);
         assert!(output.log.iter().any(is_named), "{:#?}", output.log);
     }
+}
+
+/// The workers of these servers would accept connections as standbys.
+#[test]
+fn workers_that_cannot_wait_get_no_standby_and_one_error() {
+    let foreign = Server::new(PARITY_SHELL)
+        .arg("exec sleep 1000")
+        .env("PREFORK_WORKERS", "1")
+        .env("PREFORK_STANDBY", "2")
+        .env("PREFORK_HEALTHY_AFTER", "10ms")
+        .env("PREFORK_RECOVER_THRESHOLD", "1");
+    let server = foreign.start_unready();
+    let line = "no standby is started: the workers did not say that they can wait";
+    server.wait_for_log(|other| other.contains(line));
+    let killed = server.kill_child(0);
+    server.wait_for_replacement(killed);
+    let count = |server: &RunningServer| {
+        let log = server.log();
+        log.iter().filter(|other| other.contains(line)).count()
+    };
+    assert_eq!(count(&server), 1, "{:#?}", server.log());
+    // It is one worker again, and nothing else.
+    assert_eq!(server.children().len(), 1);
 }

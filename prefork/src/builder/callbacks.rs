@@ -338,9 +338,10 @@ impl Prefork {
 
     /// Sets the function that may change how a child is started.
     ///
-    /// It can set the program, its arguments and its environment. If it returns an error or panics,
-    /// at the first start or later, the master ends with
-    /// [`Error::Producer`](crate::Error::Producer).
+    /// It can set the program, its arguments and its environment. If it returns an error or panics
+    /// for the worker of a slot, at the first start or later, the master ends with
+    /// [`Error::Producer`](crate::Error::Producer). For a successor in a rollout, the rollout is
+    /// refused. A standby is not started until a rollout was accepted.
     ///
     /// Default: this program, started again. Since 0.1.0.
     ///

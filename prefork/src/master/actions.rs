@@ -70,6 +70,14 @@ impl Master {
     ) {
         let (is_standby, number) = (slot.is_standby(), self.slot_number(slot));
         let is_successor = gate == Gate::Closed && !is_standby;
+        if is_standby && !self.can_wait(program) {
+            let failure = StartFailure::Refused;
+            self.notify(Event::StartFailed { child, failure });
+            if slot == SlotId::standby(0) {
+                self.emit(&Notice::NoStandby);
+            }
+            return;
+        }
         match self.spawn_child(slot, child, program, gate) {
             Ok(readiness) => {
                 self.notify(Event::Started { child, readiness });
@@ -94,7 +102,9 @@ impl Master {
             }
             Err(unstarted) => {
                 let failure = unstarted.failure_kind();
-                if is_successor && failure != StartFailure::Refused {
+                // Without signals, the master must not continue.
+                let is_fatal = matches!(unstarted, SpawnError::SignalMask(_));
+                if is_successor && !is_fatal {
                     // The verdict of the rollout reports it.
                     self.record_failed_start(child, &unstarted);
                     return self.notify(Event::StartFailed { child, failure });
@@ -108,6 +118,9 @@ impl Master {
                 };
                 self.exits.record(number, last);
                 self.notify(Event::StartFailed { child, failure });
+                if is_fatal {
+                    self.notify(Event::HookFailed);
+                }
                 if self.supervisor.is_stopping() {
                     // The result of the master reports it.
                     self.failure.get_or_insert(error);
@@ -119,6 +132,14 @@ impl Master {
                 }
             }
         }
+    }
+
+    /// Whether a standby of this program waits until it is promoted: its workers, which are healthy,
+    /// have said so in their first frame.
+    ///
+    /// With `healthy_after = 0`, a worker is healthy before that.
+    fn can_wait(&self, program: ProgramId) -> bool {
+        self.rollout.has_gate(program) || self.healthy_after.is_zero()
     }
 
     fn spawn_child(

@@ -226,6 +226,12 @@ impl LogLine {
             Notice::StartFailed { error, .. } | Notice::HookFailed(error) => {
                 (Level::Error, error.chain())
             }
+            Notice::NoStandby => {
+                let text = "no standby is started: the workers did not say that they can wait. Their \
+                            main takes no prefork::net::Listener, TlsListener or Worker, or \
+                            child_producer starts a program without prefork";
+                (Level::Error, text.to_owned())
+            }
             Notice::ListenerRebound(listener) => {
                 let text = format!(
                     "listener {listener} was shut down by a process that shares its socket: bound \
@@ -415,6 +421,7 @@ impl LineFields {
             | Notice::WorkerUnreaped { .. }
             | Notice::WorkerGivenUp { .. }
             | Notice::Shortage { .. }
+            | Notice::NoStandby
             | Notice::ListenerRebound(_)
             | Notice::ListenerLost(_)
             | Notice::Certificate(_)

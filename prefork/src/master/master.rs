@@ -72,6 +72,7 @@ pub(crate) struct Master {
     pub(super) limits: ChildLimits,
     pub(super) drain_delay: Duration,
     pub(super) rollout_timeout: Duration,
+    pub(super) healthy_after: Duration,
     /// The number of standbys.
     pub(super) standbys: u32,
     /// The number of the first standby, in log lines and in workers.
@@ -131,6 +132,7 @@ impl Master {
             },
             drain_delay: parts.config.drain_delay,
             rollout_timeout: parts.config.rollout_timeout,
+            healthy_after: parts.config.healthy_after,
             standbys: parts.config.standby,
             first_standby: parts.config.workers,
             threshold_variable: parts.config.env_prefix.variable("recover_threshold"),

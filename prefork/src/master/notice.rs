@@ -101,6 +101,8 @@ pub(crate) enum Notice<'a> {
     },
     /// No process could be started in this slot.
     StartFailed { slot: usize, error: &'a Error },
+    /// The workers cannot wait for a promotion, so no standby is started.
+    NoStandby,
     /// A process shut down a listening socket that it shares. The master bound the address again.
     ListenerRebound(&'a ListenerInfo),
     /// As above, and the address cannot be bound again.
@@ -268,6 +270,7 @@ impl Notice<'_> {
             | Self::AllHealthy { .. }
             | Self::HealthyAgain { .. }
             | Self::StartFailed { .. }
+            | Self::NoStandby
             | Self::ListenerRebound(_)
             | Self::ListenerLost(_)
             | Self::Certificate(_)

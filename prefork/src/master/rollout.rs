@@ -36,6 +36,8 @@ pub(super) struct RolloutState {
     pub(super) open_error: Option<String>,
     /// The options that the accepted program sets; `None` if no worker has declared any.
     pub(super) declared: Option<Vec<String>>,
+    /// The programs whose workers can wait until their gate is opened.
+    gated: Vec<ProgramId>,
     /// The service manager knows that a rollout is in progress.
     pub(super) is_announced: bool,
 }
@@ -70,6 +72,7 @@ impl RolloutState {
             stderr: SuccessorStderr::default(),
             open_error: None,
             declared: None,
+            gated: Vec::new(),
             is_announced: false,
         }
     }
@@ -129,6 +132,17 @@ impl RolloutState {
         self.accepted.0 == program
     }
 
+    /// A worker of this program has declared that it waits until its gate is opened.
+    pub(super) fn note_gate(&mut self, program: ProgramId) {
+        if !self.has_gate(program) {
+            self.gated.push(program);
+        }
+    }
+
+    pub(super) fn has_gate(&self, program: ProgramId) -> bool {
+        self.gated.contains(&program)
+    }
+
     /// Returns the names of the options that differ from those of the accepted program.
     ///
     /// The master has the values of that program. An earlier version declares no options.
@@ -149,6 +163,7 @@ impl RolloutState {
         {
             self.accepted = candidate;
         }
+        self.gated.retain(|&program| program == self.accepted.0);
         self.stderr.forget_ended();
         if let Some(reply) = self.running.take() {
             reply.send(verdict.clone());

@@ -119,8 +119,9 @@ pub(crate) enum StartFailure {
     /// it or its permissions are being replaced, and the rest of the fleet serves. Otherwise it
     /// ends the master.
     Permanent,
-    /// The master itself rejects the start, for example because `child_producer` failed. It ends
-    /// the master.
+    /// The master itself rejects the start, for example because `child_producer` failed. In a slot
+    /// it ends the master. Of a successor it refuses the rollout. Of a standby it leaves the position
+    /// empty until another program is accepted.
     Refused,
 }
 

@@ -254,6 +254,9 @@ impl Supervisor {
         };
         if may_retry {
             self.await_recovery(slot, child, Health::Unhealthy, now);
+        } else if slot.is_standby() && failure == StartFailure::Refused {
+            // The fleet serves without it.
+            self.fleet.set_slot(slot, SlotState::Retired);
         } else {
             self.fleet.set_slot(slot, SlotState::Retired);
             let cause = StopCause::StartFailed {
@@ -611,17 +614,7 @@ impl Supervisor {
                     self.successor_failed(slot, child, successor.stage(), now);
                 }
             }
-            Transition::Fail(StartFailure::Refused) => {
-                self.fleet.remove(child);
-                let failure = StartFailure::Refused;
-                let cause = StopCause::StartFailed {
-                    slot,
-                    child,
-                    failure,
-                };
-                self.stop(cause, now);
-            }
-            Transition::Fail(StartFailure::Transient | StartFailure::Permanent) => {
+            Transition::Fail(_) => {
                 self.fleet.remove(child);
                 self.successor_failed(slot, child, RefusalStage::Start, now);
             }

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::IsTerminal;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use nix::fcntl::OFlag;
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
@@ -330,6 +331,39 @@ fn a_handle_returns_the_verdict_to_a_thread_and_to_a_task() {
     assert_eq!((refusal.rolled_back(), refusal.left()), (0, 0));
     master.stop();
     assert_eq!(master.reload().wait(), RolloutVerdict::Stopped);
+    master.wait().expect("a requested stop");
+}
+
+#[test]
+fn an_error_of_child_producer_refuses_the_rollout_and_changes_no_worker() {
+    let mut starts = 0;
+    let pids = Arc::new(Mutex::new(Vec::new()));
+    let started = Arc::clone(&pids);
+    let prefork = Prefork::new()
+        .workers(2)
+        .rollout_soak("0s")
+        .on_child_spawn(move |child| started.lock().expect("no panic").push(child.pid()))
+        .child_producer(move |command| {
+            starts += 1;
+            if starts > 2 {
+                return Err("no such release");
+            }
+            command.program("/bin/sleep").arg("1000");
+            Ok(())
+        });
+    let master = prefork.start().expect("the master starts");
+    for _ in 0..2 {
+        let RolloutVerdict::Refused(refusal) = master.reload().wait() else {
+            panic!("child_producer fails");
+        };
+        assert_eq!(refusal.stage(), RolloutStage::Start, "{refusal}");
+        let expected = "could not be started: no such release";
+        assert_eq!((refusal.slot(), refusal.cause()), (Some(0), expected));
+    }
+    let pids = pids.lock().expect("no panic").clone();
+    assert_eq!(pids.len(), 2);
+    assert!(pids.iter().all(|&pid| proc::is_alive(pid)));
+    master.stop();
     master.wait().expect("a requested stop");
 }
 

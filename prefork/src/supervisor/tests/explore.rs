@@ -139,6 +139,8 @@ struct SlotFacts {
     was_confirmed: bool,
     /// When the next child is due.
     replace_at: Option<Instant>,
+    /// The master rejected the start of a standby: no other one is due.
+    is_off: bool,
 }
 
 impl SlotFacts {
@@ -148,6 +150,7 @@ impl SlotFacts {
             was_requested: false,
             was_confirmed: false,
             replace_at: None,
+            is_off: false,
         }
     }
 }

@@ -1322,9 +1322,13 @@ fn a_rollout_replaces_one_child_and_then_several_at_once() {
 #[test]
 fn a_successor_that_fails_before_it_has_soaked_changes_nothing() {
     type Fail = fn(&mut Stage);
-    let fails: [(RefusalStage, Fail); 7] = [
+    let fails: [(RefusalStage, Fail); 8] = [
         (RefusalStage::Start, |stage| {
             let (child, failure) = (ChildId(3), StartFailure::Permanent);
+            stage.tell(Event::StartFailed { child, failure });
+        }),
+        (RefusalStage::Start, |stage| {
+            let (child, failure) = (ChildId(3), StartFailure::Refused);
             stage.tell(Event::StartFailed { child, failure });
         }),
         (RefusalStage::Ready, |stage| {

@@ -1,7 +1,8 @@
 //! The rules of standbys that no single cell of `TABLE.md` shows.
 
 use super::super::{
-    Action, ChildId, Event, Gate, Policy, ProgramId, Readiness, SlotId, StopCause, StopMode,
+    Action, ChildId, Event, Gate, Policy, ProgramId, Readiness, SlotId, StartFailure, StopCause,
+    StopMode,
 };
 use super::stage::{INTERVAL, Stage, policy};
 
@@ -134,6 +135,25 @@ fn a_standby_that_exits_counts_as_a_start_that_failed() {
         let child = standby(&stage, 0);
         stage.tell(Event::Ready { child });
     }
+}
+
+#[test]
+fn a_standby_that_the_master_rejects_is_off_until_another_program_is_accepted() {
+    let mut policy = with_standbys(1, 1);
+    policy.recover_threshold = 0;
+    let mut stage = Stage::serving(policy);
+    let [Action::Start { child, .. }] = stage.ask()[..] else {
+        panic!("the standby");
+    };
+    let failure = StartFailure::Refused;
+    stage.tell(Event::StartFailed { child, failure });
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.rest(), None);
+    assert!(stage.supervisor.is_healthy());
+    assert_eq!(stage.supervisor.exits_counted(), 0);
+    stage.roll_out_slot();
+    let actions = stage.settle(Readiness::Notified);
+    assert_eq!(started(&actions), [(STANDBY, Gate::Closed)], "{actions:?}");
 }
 
 #[test]

@@ -137,7 +137,9 @@ impl World {
     /// Checks what holds when the supervisor has nothing to do at this moment.
     pub(super) fn check_standbys_rested(&self) -> Result<(), Broken> {
         for number in 0..self.standbys.len() {
-            self.check_slot(SlotId::standby(number).0)?;
+            if !self.standbys[number].is_off {
+                self.check_slot(SlotId::standby(number).0)?;
+            }
         }
         let mut fills = self.processes.iter().filter(|process| process.fills_slot);
         let accepted = self.rollouts.accepted;

@@ -43,11 +43,13 @@ impl World {
                 was_requested,
                 was_confirmed,
                 replace_at,
+                is_off,
             } = slot;
             form.number(rollouts.rank(*program));
             form.flag(*was_requested);
             form.flag(*was_confirmed);
             form.optional_time(*replace_at);
+            form.flag(*is_off);
         }
         form.number(*announcement as u64);
         for at in self.counted(replacements, policy) {
@@ -117,14 +119,19 @@ impl World {
                     StartFailure::Permanent => self.was_healthy,
                     StartFailure::Refused => false,
                 };
-                if process.is_successor && failure != StartFailure::Refused {
+                if process.is_successor {
                     self.note_failure(RefusalStage::Start, policy);
                 }
-                let ends = if process.is_successor {
-                    failure == StartFailure::Refused
-                } else {
-                    process.fills_slot && !(may_retry && self.is_master_ready())
-                };
+                let is_refused_standby =
+                    SlotId(process.slot).is_standby() && failure == StartFailure::Refused;
+                if process.fills_slot && is_refused_standby {
+                    *self.position_mut(process.slot) = SlotFacts {
+                        is_off: true,
+                        ..SlotFacts::new()
+                    };
+                }
+                let may_continue = may_retry && self.is_master_ready() || is_refused_standby;
+                let ends = process.fills_slot && !may_continue;
                 if ends {
                     let slot = SlotId(process.slot);
                     let cause = StopCause::StartFailed {

@@ -89,6 +89,8 @@ struct Slot {
     /// How many children have filled it.
     starts: u64,
     is_confirmed: bool,
+    /// The master rejected the start of a standby: no other one is due.
+    is_off: bool,
     /// Children that have left the slot and have not exited.
     older: Vec<ChildId>,
 }
@@ -161,7 +163,8 @@ impl Observer {
 
     /// Whether each slot serves, no other child is left and no rollout is in progress.
     pub(super) fn is_settled(&self) -> bool {
-        let standbys = self.policy.standbys;
+        let off = self.standbys.iter().filter(|slot| slot.is_off).count();
+        let standbys = self.policy.standbys - off;
         let is_complete = self.healthy == self.wanted && self.ready_standbys() == standbys;
         let is_complete = is_complete && self.awaited == self.wanted + standbys;
         let is_complete = is_complete && self.rollouts.is_idle();
@@ -461,8 +464,11 @@ impl Observer {
         let succeeds = self.succeeds(id).is_some();
         self.leave(id, at);
         self.remove(id);
-        if succeeds && failure != StartFailure::Refused {
+        if succeeds {
             return self.refuse(RefusalStage::Start, Some((SlotId(slot), id)), at);
+        }
+        if fills && failure == StartFailure::Refused && SlotId(slot).is_standby() {
+            self.turn_off(slot);
         }
         let ends = match failure {
             StartFailure::Transient => !self.is_master_ready,
@@ -471,9 +477,10 @@ impl Observer {
             StartFailure::Permanent if self.first_healthy_at <= self.now => {
                 !self.is_master_ready || supervisor.is_stopping()
             }
-            StartFailure::Permanent | StartFailure::Refused => true,
+            StartFailure::Refused => !SlotId(slot).is_standby(),
+            StartFailure::Permanent => true,
         };
-        if (fills || succeeds) && ends {
+        if fills && ends {
             let cause = StopCause::StartFailed {
                 slot: SlotId(slot),
                 child: id,

@@ -253,6 +253,11 @@ impl Observer {
             detail,
         )?;
         check(
+            !self.slot(index).is_off,
+            "a standby that the master rejects is not started again before another rollout",
+            detail,
+        )?;
+        check(
             previous == last,
             "a child replaces the last one of its slot",
             detail,

@@ -77,9 +77,17 @@ impl Observer {
     fn expect_standby(&mut self, index: usize, at: Nanos) {
         let slot = self.slot_mut(index);
         (slot.child, slot.last) = (None, None);
-        (slot.left, slot.failures) = (at, 0);
+        (slot.left, slot.failures, slot.is_off) = (at, 0, false);
         let starts = slot.starts;
         self.promise(at, Promise::Fill(index, starts));
+    }
+
+    /// The master rejected the start of this standby.
+    pub(super) fn turn_off(&mut self, index: usize) {
+        let slot = self.slot_mut(index);
+        slot.is_off = true;
+        // Nothing fills the position for this time.
+        slot.starts += 1;
     }
 
     pub(super) fn check_promotion(
