@@ -87,6 +87,7 @@ prefork_options::options! { define }
 pub(crate) struct ErrorLabels {
     pub(crate) listen: String,
     pub(crate) workers: String,
+    pub(crate) standby: String,
     pub(crate) tls_cert: String,
     pub(crate) tls_key: String,
     pub(crate) tls_client_ca: String,
@@ -197,6 +198,7 @@ impl OptionLayers {
         ErrorLabels {
             listen: self.listen.label("listen"),
             workers: self.workers.label("workers"),
+            standby: self.standby.label("standby"),
             tls_cert: self.tls_cert.label("tls_cert"),
             tls_key: self.tls_key.label("tls_key"),
             tls_client_ca: self.tls_client_ca.label("tls_client_ca"),

@@ -97,6 +97,11 @@ pub(crate) fn resolve(
         let error = ParseError::new("a rollout cannot take 0s, expected a longer time");
         options.check(&label, Err::<(), _>(error));
     }
+    if config.standby > 0 && config.reuseport {
+        let label = options.standby.label("standby");
+        let reason = "each slot has its own sockets (reuseport), and a standby has no slot";
+        options.check(&label, Err::<(), _>(ParseError::new(reason)));
+    }
     config.tls_alpn = options.tls_alpn.or_else(Protocols::default);
     for file in [
         &mut config.tls_cert,

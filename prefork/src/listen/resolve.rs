@@ -408,8 +408,8 @@ mod tests {
     use super::*;
 
     fn ip(text: &str, network: Option<Network>) -> Option<String> {
-        let address = resolve_one(&ListenSpec::of(text), network);
-        address.ok().map(|address| address.to_string())
+        let source = resolve_one(&ListenSpec::of(text), network);
+        source.ok().map(|(address, _)| address.to_string())
     }
 
     #[test]
@@ -530,7 +530,8 @@ mod tests {
 
     fn errors(text: &str, addrs: &[&str]) -> Vec<String> {
         let ip = |text: &&str| Addr::Ip(text.parse().expect(text));
-        overlaps(&specs(text), &addrs.iter().map(ip).collect::<Vec<_>>())
+        let addrs: Vec<Addr> = addrs.iter().map(ip).collect();
+        overlaps(&specs(text), &addrs, &vec![None; addrs.len()])
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::RolloutVerdict;
 use super::reload::ReloadReply;
+use super::successor_stderr::SuccessorStderr;
 use crate::spawn::Program;
 use crate::supervisor::{ChildId, ProgramId};
 use crate::sys::env::is_secure;
@@ -30,10 +31,13 @@ pub(super) struct RolloutState {
     running: Option<ReloadReply>,
     /// Why successors of the rollout in progress failed.
     pub(super) failures: HashMap<ChildId, SuccessorFailure>,
+    pub(super) stderr: SuccessorStderr,
     /// Why its program could not be opened.
     pub(super) open_error: Option<String>,
     /// The options that the accepted program sets; `None` if no worker has declared any.
     pub(super) declared: Option<Vec<String>>,
+    /// The programs whose workers can wait until their gate is opened.
+    gated: Vec<ProgramId>,
     /// The service manager knows that a rollout is in progress.
     pub(super) is_announced: bool,
 }
@@ -65,8 +69,10 @@ impl RolloutState {
             waiting: None,
             running: None,
             failures: HashMap::new(),
+            stderr: SuccessorStderr::default(),
             open_error: None,
             declared: None,
+            gated: Vec::new(),
             is_announced: false,
         }
     }
@@ -126,6 +132,17 @@ impl RolloutState {
         self.accepted.0 == program
     }
 
+    /// A worker of this program has declared that it waits until its gate is opened.
+    pub(super) fn note_gate(&mut self, program: ProgramId) {
+        if !self.has_gate(program) {
+            self.gated.push(program);
+        }
+    }
+
+    pub(super) fn has_gate(&self, program: ProgramId) -> bool {
+        self.gated.contains(&program)
+    }
+
     /// Returns the names of the options that differ from those of the accepted program.
     ///
     /// The master has the values of that program. An earlier version declares no options.
@@ -146,6 +163,8 @@ impl RolloutState {
         {
             self.accepted = candidate;
         }
+        self.gated.retain(|&program| program == self.accepted.0);
+        self.stderr.forget_ended();
         if let Some(reply) = self.running.take() {
             reply.send(verdict.clone());
         }

@@ -31,6 +31,11 @@ pub(crate) enum Event {
         /// The child.
         child: ChildId,
     },
+    /// The child took back its readiness: it accepts no connection until it is ready again.
+    Unready {
+        /// The child.
+        child: ChildId,
+    },
     /// The first frame of the child contains whether it can report readiness. It corrects what
     /// `Started` assumed.
     Readiness {
@@ -114,8 +119,9 @@ pub(crate) enum StartFailure {
     /// it or its permissions are being replaced, and the rest of the fleet serves. Otherwise it
     /// ends the master.
     Permanent,
-    /// The master itself rejects the start, for example because `child_producer` failed. It ends
-    /// the master.
+    /// The master itself rejects the start, for example because `child_producer` failed. In a slot
+    /// it ends the master. Of a successor it refuses the rollout. Of a standby it leaves the position
+    /// empty until another program is accepted.
     Refused,
 }
 
@@ -136,6 +142,7 @@ pub(super) enum ChildEvent {
     Started(Readiness),
     StartFailed(StartFailure),
     Ready,
+    Unready,
     Readiness(Readiness),
     MainEnded,
     Violation,

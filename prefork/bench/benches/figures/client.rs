@@ -26,6 +26,28 @@ pub(crate) fn ask(addr: SocketAddr, path: &str) -> io::Result<Pid> {
     pid_in(&answer).ok_or(io::ErrorKind::UnexpectedEof.into())
 }
 
+/// Sends a request, and returns the process id of the worker that answers and the connection, which
+/// stays open.
+pub(crate) fn ask_and_keep(addr: SocketAddr) -> io::Result<(Pid, TcpStream)> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    write!(stream, "GET / HTTP/1.1\r\nhost: bench\r\n\r\n")?;
+    let (mut answer, mut buffer) = (String::new(), [0; 1024]);
+    // The body follows the empty line, and has ten characters.
+    while answer
+        .split_once("\r\n\r\n")
+        .is_none_or(|(_, body)| body.len() < 10)
+    {
+        let length = stream.read(&mut buffer)?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        answer.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+    let pid = pid_in(&answer).ok_or(io::ErrorKind::InvalidData)?;
+    Ok((pid, stream))
+}
+
 /// Parses the worker's process id, the last ten characters of the response.
 fn pid_in(answer: &str) -> Option<Pid> {
     let body = answer.get(answer.len().checked_sub(10)?..)?;

@@ -1,5 +1,6 @@
 //! A server under measurement: its master, and a socket on which its workers report.
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -25,6 +26,8 @@ pub(crate) enum Kind {
     /// The baseline with a second thread in each worker.
     ThreadedBaseline,
     Prefork,
+    /// `Prefork` with one standby, which reports like a worker.
+    Standby,
 }
 
 /// A running server. Dropping it kills the master and all workers.
@@ -48,7 +51,8 @@ pub(crate) struct Report {
 impl Server {
     /// Starts a server without waiting for it.
     pub(crate) fn start(kind: Kind, workers: usize) -> Self {
-        Self::run(workers, |addr| match kind {
+        let reporting = workers + usize::from(kind == Kind::Standby);
+        Self::run(reporting, |addr| match kind {
             Kind::Baseline | Kind::ThreadedBaseline => {
                 let mut command = baseline(env!("CARGO_BIN_EXE_baseline").as_ref(), addr, workers);
                 if kind == Kind::ThreadedBaseline {
@@ -56,11 +60,14 @@ impl Server {
                 }
                 command
             }
-            Kind::Prefork => prefork(
-                env!("CARGO_BIN_EXE_hello").as_ref(),
-                &addr.to_string(),
-                workers,
-            ),
+            Kind::Prefork | Kind::Standby => {
+                let program = env!("CARGO_BIN_EXE_hello").as_ref();
+                let mut command = prefork(program, &addr.to_string(), workers);
+                if kind == Kind::Standby {
+                    command.env("PREFORK_STANDBY", "1");
+                }
+                command
+            }
         })
     }
 
@@ -128,6 +135,22 @@ impl Server {
         client::ask_until_answered(self.addr, Some(victim));
         let took = begin.elapsed();
         // If the bench received no reports, the socket would fill up and workers would block.
+        self.wait_for_report();
+        took
+    }
+
+    /// Kills a worker that answers, and returns the time until its connection ends.
+    ///
+    /// The kernel closes the connections of a process shortly before its parent sees the exit.
+    pub(crate) fn kill_worker_until_gone(&self) -> Duration {
+        let kept = client::ask_and_keep(self.addr);
+        let (victim, mut stream) = kept.expect("the worker has been replaced");
+        let begin = Instant::now();
+        kill(victim, Signal::SIGKILL).expect("the worker has just answered");
+        let ended = stream.read(&mut [0]);
+        let took = begin.elapsed();
+        assert!(matches!(ended, Ok(0)), "{ended:?}");
+        client::ask_until_answered(self.addr, Some(victim));
         self.wait_for_report();
         took
     }

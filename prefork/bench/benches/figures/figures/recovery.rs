@@ -1,5 +1,9 @@
-//! The time from SIGKILL of the only worker to the first answer of its replacement.
+//! The time from SIGKILL of the only worker to the first answer of its replacement, or of a standby.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client;
 use crate::figure::{Goal, Row, Unit, seconds};
 use crate::samples::Compared;
 use crate::server::{Kind, Server, settle};
@@ -8,9 +12,16 @@ const ROUNDS: usize = 300;
 
 pub(crate) fn rows() -> Vec<Row> {
     let row = |baseline, what| {
-        let compared = beside(baseline);
+        let compared = beside(baseline, Kind::Prefork);
         Row::ratio(what, &compared, Unit::Milliseconds, Goal::AtMost(1.10))
     };
+    let standby = beside(Kind::Baseline, Kind::Standby);
+    let server = Server::ready(Kind::Standby, 1);
+    settle();
+    let gone: Vec<f64> = (0..ROUNDS)
+        .map(|_| seconds(server.kill_worker_until_gone()))
+        .collect();
+    let answer: Vec<f64> = (0..ROUNDS).map(|_| answer(&server)).collect();
     vec![
         row(
             Kind::Baseline,
@@ -20,14 +31,40 @@ pub(crate) fn rows() -> Vec<Row> {
             Kind::ThreadedBaseline,
             "the same beside a baseline whose workers have a second thread, too",
         ),
+        Row::ratio(
+            "SIGKILL of a worker → the standby answers, beside a baseline without one",
+            &standby,
+            Unit::Milliseconds,
+            Goal::AtMost(0.30),
+        ),
+        Row::time(
+            "SIGKILL of a worker → the kernel has closed its connections, which no standby precedes",
+            &gone,
+            Unit::Milliseconds,
+            "",
+        ),
+        Row::time(
+            "a request on a new connection, 10 ms after the last one",
+            &answer,
+            Unit::Milliseconds,
+            "",
+        ),
     ]
 }
 
-fn beside(kind: Kind) -> Compared {
+/// The processors are idle before the request, as they are before a kill.
+fn answer(server: &Server) -> f64 {
+    thread::sleep(Duration::from_millis(10));
+    let begin = Instant::now();
+    client::ask_until_answered(server.addr, None);
+    seconds(begin.elapsed())
+}
+
+fn beside(kind: Kind, measured: Kind) -> Compared {
     let (baseline, again, prefork) = (
         Server::ready(kind, 1),
         Server::ready(kind, 1),
-        Server::ready(Kind::Prefork, 1),
+        Server::ready(measured, 1),
     );
     settle();
     let kill = |server: &Server| [seconds(server.kill_worker())];
