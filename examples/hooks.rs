@@ -1,4 +1,4 @@
-//! All hooks, and when they are called.
+//! Hooks of the master and of the workers, and when they are called.
 //!
 //! ```text
 //! cargo run --release -p prefork-examples --example hooks

@@ -81,8 +81,17 @@ pub(crate) fn children_of(master: i32) -> Vec<ChildInfo> {
 pub(crate) fn child(pid: i32) -> Option<ChildInfo> {
     // If a worker has other threads when it reads the variable, it overwrites the first byte.
     let role = variable(pid, "PREFORK_CHILD").or_else(|| variable(pid, "REFORK_CHILD"))?;
-    let slot = role.split(':').nth(1)?.parse().ok()?;
+    let started_in = || role.split(':').nth(1)?.parse().ok();
+    let slot = slot_by_name(pid).or_else(started_in)?;
     Some(ChildInfo { slot, pid })
+}
+
+/// Returns the slot in the name of the process: a standby that was promoted has another one than at
+/// its start.
+fn slot_by_name(pid: i32) -> Option<usize> {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    let (_, slot) = name.trim_end().rsplit_once("worker ")?;
+    slot.parse().ok()
 }
 
 /// Whether this is a child of the test's process that exited and was not reaped.

@@ -202,12 +202,15 @@ impl TestWorker {
         self.worker.kill_master();
     }
 
-    /// Returns whether the worker has reported readiness.
+    /// Returns whether the worker has reported readiness, and has not taken it back.
     ///
     /// A worker does so at its first accept on a `Listener` of prefork, or when it calls
-    /// `notify_ready()`.
+    /// `notify_ready()`. It takes it back with `not_ready()`.
     pub fn is_ready(&self) -> bool {
-        self.has_sent(WorkerEvent::Ready)
+        self.poll_events();
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reports = events.iter().filter(|event| **event != WorkerEvent::Closed);
+        reports.next_back() == Some(&WorkerEvent::Ready)
     }
 
     /// Returns whether the worker has reported that it accepts no more connections.

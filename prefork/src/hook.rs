@@ -7,6 +7,7 @@ use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::listen::ListenerInfo;
@@ -85,7 +86,8 @@ pub struct ChildSpawned {
 }
 
 impl ChildSpawned {
-    /// Returns the slot that the child fills, from 0.
+    /// Returns the slot that the child fills, from 0. Of a standby: a number after those of all
+    /// slots.
     pub fn slot(&self) -> usize {
         self.slot
     }
@@ -108,6 +110,53 @@ impl MasterReady {
     /// Returns the process ids of the first children, in the order of their slots.
     ///
     /// Some of them may have exited by now.
+    pub fn pids(&self) -> &[i32] {
+        &self.pids
+    }
+
+    /// Returns the listeners.
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        &self.listeners
+    }
+}
+
+/// A child that is ready: the argument of [`on_child_ready`](crate::Prefork::on_child_ready).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChildReady {
+    pub(crate) slot: usize,
+    pub(crate) pid: i32,
+    pub(crate) age: Duration,
+}
+
+impl ChildReady {
+    /// Returns the slot of the child, from 0. Of a standby: a number after those of all slots.
+    ///
+    /// In a rollout, a successor has the slot of the child that it is to replace.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// Returns the process id of the child.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Returns the time from the start of the child until it was ready.
+    pub fn age(&self) -> Duration {
+        self.age
+    }
+}
+
+/// The children and the listeners: the argument of
+/// [`on_fleet_ready`](crate::Prefork::on_fleet_ready).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FleetReady {
+    pub(crate) pids: Vec<i32>,
+    pub(crate) listeners: Vec<ListenerInfo>,
+}
+
+impl FleetReady {
+    /// Returns the process ids of the children, in the order of their slots.
     pub fn pids(&self) -> &[i32] {
         &self.pids
     }
@@ -164,7 +213,7 @@ pub enum Role {
     /// A master started the process, and the body of `main` runs in it.
     #[non_exhaustive]
     Worker {
-        /// The slot that the worker fills, from 0.
+        /// The slot that the worker fills, from 0. Of a standby: a number after those of all slots.
         slot: usize,
     },
     /// There is no master, and the body of `main` runs in this process.
@@ -218,6 +267,8 @@ pub(crate) fn run_init(init: Option<Init>, role: Role) -> Result<(), Error> {
 pub(crate) struct Hooks {
     pub(crate) spawned: Option<Hook<ChildSpawned>>,
     pub(crate) ready: Option<Hook<MasterReady>>,
+    pub(crate) child_ready: Option<Hook<ChildReady>>,
+    pub(crate) fleet_ready: Option<Hook<FleetReady>>,
     pub(crate) recovered: Option<Hook<ChildRecovered>>,
 }
 
@@ -232,6 +283,18 @@ impl Hooks {
     /// The hook returns an error or panics.
     pub(crate) fn master_ready(&mut self, fact: &MasterReady) -> Result<(), Error> {
         call("on_master_ready", &mut self.ready, fact)
+    }
+
+    /// # Errors
+    /// The hook returns an error or panics.
+    pub(crate) fn child_ready(&mut self, fact: &ChildReady) -> Result<(), Error> {
+        call("on_child_ready", &mut self.child_ready, fact)
+    }
+
+    /// # Errors
+    /// The hook returns an error or panics.
+    pub(crate) fn fleet_ready(&mut self, fact: &FleetReady) -> Result<(), Error> {
+        call("on_fleet_ready", &mut self.fleet_ready, fact)
     }
 
     /// # Errors

@@ -63,8 +63,8 @@
 //!   never calls [`shutdown()`] or [`worker()`], SIGTERM has its default effect and ends the worker
 //!   at once.
 //! - A stop does not wait for `WebSockets` and other upgraded connections. It cuts them, without a
-//!   close frame, as soon as the worker has no other request. To close them properly, keep track of
-//!   them and await them after `axum::serve` and before `main` returns.
+//!   close frame, as soon as the worker has no other request. To close them properly, send a close
+//!   frame when [`closing()`] resolves, and await [`streams_ended()`] before `main` returns.
 //! - A stop ends a blocking read only on the [`net::Stream`] of [`net::Listener::blocking_accept`].
 //!   It does not end one on a stream of a std listener, or after [`net::Stream::into_inner`].
 //! - When a worker closes its listener in a stop, the master's copy stays open until all workers
@@ -122,6 +122,7 @@
 //! |---|---|---|
 //! | if a worker dies, a connection in the queue is served by another worker | yes | yes |
 //! | in a rollout, a new worker accepts its first connection | when the master has seen that it is ready | at once |
+//! | the workers can have standbys ([`Prefork::standby`]) | yes | no |
 //! | a worker counts as healthy | at its first accept | after `healthy_after` (1 s), or when it calls [`notify_ready()`] |
 //! | during a stop, connections that already wait in the queue are answered | yes | only those that the code still accepts |
 //! | [`shutdown()`] resolves | when the queue is empty and each accepted connection has been read, at the latest after half of the grace period | at once |
@@ -129,6 +130,16 @@
 //! | a shortage of descriptors or memory is logged | yes | no |
 //! | during a stop, new clients are refused | as soon as all workers closed their listeners | as soon as all workers exited |
 //! | after the master was killed, its address is free | as soon as its workers drained their queues | as soon as their `main` ended |
+//!
+//! # Rollouts
+//!
+//! [`Handle::reload`] and SIGHUP replace all workers by those of the program that the path of the
+//! master names now. A new worker must be ready before it replaces the old one. If the new program
+//! fails, the previous one serves on. The master itself is not replaced: it keeps its options and
+//! its listeners.
+//!
+//! A worker that calls [`not_ready()`] leaves new connections to the others. In a rollout, such a
+//! call of a new worker refuses the new program. Standbys are described at [`Prefork::standby`].
 //!
 //! # TLS
 //!
@@ -160,12 +171,12 @@
 //! | signal | effect |
 //! |---|---|
 //! | TERM, QUIT | stop gracefully; a repetition changes nothing |
+//! | INT | stop gracefully; 100 ms or more after the first stop signal: kill the workers now |
 //! | HUP | roll out: replace every worker by one of the program that its path names now |
-//! | INT | the same; 250 ms or more after the first stop signal: kill the workers now |
 //! | USR1, USR2, TTIN, TTOU | ignored, with a log line |
 //! | others | the system's default |
 //!
-//! - A stop signal within 250 ms of the first one counts as a repetition, even if it is another
+//! - A stop signal within 100 ms of the first one counts as a repetition, even if it is another
 //!   signal: a terminal sends INT to the whole process group, and a package runner or `timeout(1)`
 //!   relays its own copy.
 //! - If the master stops for another reason (it gave up, or a hook failed), the first INT during
@@ -184,7 +195,7 @@
 //! to all processes and the master decides. All others keep the system's default, and USR1 and USR2
 //! end the worker. So send signals to the master's pid, not to all processes by name.
 //!
-//! In single-process mode (`workers = 0`) INT, QUIT and HUP act like TERM. A second INT, 250 ms or
+//! In single-process mode (`workers = 0`) INT, QUIT and HUP act like TERM. A second INT, 100 ms or
 //! more after the first signal, ends the process at once with status 130.
 //!
 //! # Logging
@@ -265,6 +276,8 @@
 //!   `tokio`.
 //! - `tonic`: that stream as an argument of `serve_with_incoming_shutdown` of tonic's server.
 //!   Includes `stream`.
+//! - `http`: `http::DrainLayer`, a layer of `tower`. In a drain, HTTP/1 responses announce that
+//!   their connection closes, so that clients of kept connections lose no request.
 //! - `tls`: see [TLS](#tls). Includes `tokio`.
 //! - `tracing`, `log`: the master's log lines as events of `tracing` or records of `log`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -304,6 +317,9 @@ mod error;
 mod explore;
 #[cfg(unix)]
 mod hook;
+#[cfg(all(unix, feature = "http"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 #[cfg(unix)]
 mod listen;
 #[cfg(unix)]
@@ -349,7 +365,9 @@ pub use config::Configuration;
 #[cfg(unix)]
 pub use error::{Error, OptionError, TlsErrorKind};
 #[cfg(unix)]
-pub use hook::{ChildRecovered, ChildSpawned, IntoHookResult, MasterReady, Role};
+pub use hook::{
+    ChildReady, ChildRecovered, ChildSpawned, FleetReady, IntoHookResult, MasterReady, Role,
+};
 #[cfg(unix)]
 pub use listen::ListenerInfo;
 #[cfg(unix)]
@@ -365,8 +383,9 @@ pub use socket2;
 pub use spawn::ChildCommand;
 #[cfg(unix)]
 pub use worker::{
-    ArgumentInfo, FromWorker, FromWorkerError, Needs, Ready, Shutdown, SocketKind, Worker,
-    notify_ready, shutdown, worker,
+    ArgumentInfo, Closing, FromWorker, FromWorkerError, Needs, Ready, Shutdown, SocketKind,
+    StreamsEnded, Worker, closing, is_stopping, not_ready, notify_ready, shutdown, streams_ended,
+    worker,
 };
 
 /// Items that the attribute expands to. Not a public API, and not stable.

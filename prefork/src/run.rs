@@ -28,7 +28,7 @@ use crate::worker::{
     ArgumentSpec, BodySpec, Context, MainGuard, WantedArgument, Worker, child_env, report_end,
     role_warning, set_pending, start_from_env,
 };
-use match_listeners::{argument_warnings, listeners_of, match_arguments};
+use match_listeners::{argument_warnings, check_standby, listeners_of, match_arguments};
 use single_process::{early_signals, fall_back_to_single, start_single};
 use startup::{Startup, check_has_master};
 
@@ -200,6 +200,7 @@ impl Prefork {
         let offered = listeners_of(&config);
         let has_certificate = config.tls_cert.is_some();
         let declared = match_arguments(wanted, &offered, has_certificate, &config.env_prefix)?;
+        check_standby(&declared, &config)?;
         startup
             .warnings
             .extend(argument_warnings(wanted, &declared, &offered, &config));

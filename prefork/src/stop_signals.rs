@@ -46,8 +46,8 @@ pub(crate) struct StopSignals {
 impl StopSignals {
     /// How long after the first signal another one counts as the same request.
     ///
-    /// A relay takes milliseconds; a second key press takes longer than this.
-    pub(crate) const WINDOW: Duration = Duration::from_millis(250);
+    /// A relay takes milliseconds. Two key presses are further apart than this.
+    pub(crate) const WINDOW: Duration = Duration::from_millis(100);
 
     /// Records that a stop has begun, by a signal or for another reason.
     ///
@@ -106,7 +106,7 @@ mod tests {
     fn a_signal_right_after_the_first_repeats_it() {
         for first in SINGLE_STOP_SIGNALS {
             for second in SINGLE_STOP_SIGNALS {
-                for after in [0, 1, 5, 10, 100, 249] {
+                for after in [0, 1, 5, 10, 50, 99] {
                     let answers = answers(&[(first, 0), (second, after)]);
                     assert_eq!(
                         answers,
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_later_sigint_ends_the_stop_whatever_began_it() {
         for first in SINGLE_STOP_SIGNALS {
-            for after in [250, 251, 3_000, 100_000] {
+            for after in [100, 101, 249, 3_000, 100_000] {
                 let answers = answers(&[(first, 0), (SIGINT, after)]);
                 assert_eq!(
                     answers,
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_window_begins_with_the_first_signal_and_is_not_extended() {
-        let answers = answers(&[(SIGINT, 0), (SIGINT, 200), (SIGINT, 400)]);
+        let answers = answers(&[(SIGINT, 0), (SIGINT, 80), (SIGINT, 160)]);
         assert_eq!(
             answers,
             [
@@ -159,15 +159,15 @@ mod tests {
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let merged = |last| StopSignals::default().signals(SIGINT, start, at(last));
         assert_eq!(merged(5), StopSignal::Graceful);
-        assert_eq!(merged(249), StopSignal::Graceful);
-        assert_eq!(merged(250), StopSignal::Immediate);
+        assert_eq!(merged(99), StopSignal::Graceful);
+        assert_eq!(merged(100), StopSignal::Immediate);
 
         let mut stop_signals = StopSignals::default();
         assert_eq!(
             stop_signals.signals(SIGTERM, start, start),
             StopSignal::Graceful
         );
-        let merged = stop_signals.signals(SIGINT, at(10), at(400));
+        let merged = stop_signals.signals(SIGINT, at(10), at(160));
         assert_eq!(
             merged,
             StopSignal::Immediate,
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_signal_that_is_delivered_late_counts_by_its_arrival() {
-        let answers = answers(&[(SIGINT, 100), (SIGTERM, 0), (SIGINT, 260)]);
+        let answers = answers(&[(SIGINT, 50), (SIGTERM, 0), (SIGINT, 110)]);
         assert_eq!(
             answers,
             [
@@ -225,7 +225,7 @@ mod tests {
         let int = stop_signals.signals(SIGINT, at(2_005), at(2_005));
         assert_eq!([term, int], [StopSignal::Graceful; 2]);
         assert_eq!(
-            stop_signals.signals(SIGINT, at(2_250), at(2_250)),
+            stop_signals.signals(SIGINT, at(2_100), at(2_100)),
             StopSignal::Immediate
         );
     }

@@ -24,11 +24,19 @@ use prefork::{ChildRecovered, Role, Worker};
 fn main(listener: Listener, worker: Worker) -> io::Result<()> {
     match behavior().as_str() {
         "fails" => return Err(io::Error::other("no database")),
+        "floods stderr and fails" => {
+            flood_stderr();
+            process::exit(4);
+        }
+        "floods stderr" => flood_stderr(),
+        "starts slowly" => thread::sleep(Duration::from_secs(40)),
         "never accepts" => {
             worker.shutdown().blocking_wait();
             return Ok(());
         }
         "panics after its first accept" => end_after(50, || panic!("no luck")),
+        "is killed" => end_after(50, kill_own_process),
+        "takes back its readiness" => end_after(50, prefork::not_ready),
         "lives for 900 ms" => end_after(900, || process::exit(9)),
         _ => {}
     }
@@ -48,13 +56,28 @@ fn behavior() -> String {
     fs::read_to_string(directory().join("behavior")).unwrap_or_default()
 }
 
-/// Ends the process at some time after its first accept.
+/// Writes 10 MB to stderr.
+fn flood_stderr() {
+    // `writeln!` to stderr would write each part on its own.
+    let line = |number: u32| format!("{number:09} {:.<989}\n", "");
+    for hundred in 0..100 {
+        let lines: Vec<_> = (0..100).map(|one| line(100 * hundred + one)).collect();
+        let _ = io::stderr().write_all(lines.concat().as_bytes());
+    }
+}
+
+/// Ends the process, or does something else, at some time after its first accept.
 fn end_after(milliseconds: u64, end: fn()) {
     thread::spawn(move || {
         thread::sleep(Duration::from_millis(milliseconds));
-        let _ = std::panic::catch_unwind(end);
-        process::exit(101);
+        if std::panic::catch_unwind(end).is_err() {
+            process::exit(101);
+        }
     });
+}
+
+fn kill_own_process() {
+    nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).expect("own process");
 }
 
 fn serve(listener: &Listener, release: &str) -> io::Result<()> {
@@ -75,6 +98,8 @@ fn answer(mut stream: prefork::net::Socket, release: &str) -> io::Result<()> {
             length => head.extend_from_slice(&part[..length]),
         }
     }
-    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
-    stream.write_all(format!("{head}{release}\n").as_bytes())
+    let (pid, length) = (process::id(), release.len() + 1);
+    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\nx-worker-pid: {pid}");
+    let answer = format!("{head}\r\ncontent-length: {length}\r\n\r\n{release}\n");
+    stream.write_all(answer.as_bytes())
 }

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{fs, io, thread};
 
-/// A number in `/proc/<pid>/status`.
+/// A number in `/proc/<pid>/status`, in kB if it is a size.
 pub fn status(pid: i32, field: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let value = |line: &str| {
         line.strip_prefix(field)?
             .strip_prefix(':')?
-            .trim()
+            .split_whitespace()
+            .next()?
             .parse()
             .ok()
     };

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use crate::proc;
 
 /// A signal within this time after the first stop signal is a repetition.
-const ONE_REQUEST: Duration = Duration::from_millis(250);
+const ONE_REQUEST: Duration = Duration::from_millis(100);
 
 /// A limit that keeps a failing test from hanging. No test asserts it.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -89,15 +89,16 @@ fn is_served_by(child: ChildInfo) {
     assert_eq!(slot_and_pid(&body), Some((0, child.pid)));
 }
 
-/// Kills the worker `kills` times. Each time the master starts another one.
+/// Kills the worker `kills` times. Each time the master starts another one, which answers: then it is
+/// ready.
 fn recovers(server: &RunningServer, kills: usize) {
     let mut child = server.wait_for_children(1)[0];
     is_served_by(child);
     for _ in 0..kills {
         let killed = server.kill_child(0);
         child = server.wait_for_replacement(killed);
+        is_served_by(child);
     }
-    is_served_by(child);
 }
 
 fn assert_dropped_lines_are_counted(terminal: &mut Terminal, server: &RunningServer) {
@@ -108,7 +109,15 @@ fn assert_dropped_lines_are_counted(terminal: &mut Terminal, server: &RunningSer
     server.wait_for_replacement(killed);
     let end = format!("started, replacing pid {}", killed.pid);
     let after = terminal.read_until(|line| line.ends_with(&end));
-    let lines: Vec<_> = before.into_iter().chain(after).collect();
+    // A line that this worker is ready may follow.
+    let end = after
+        .iter()
+        .rposition(|line| line.ends_with(&end))
+        .unwrap_or(0);
+    let lines: Vec<_> = before
+        .into_iter()
+        .chain(after.into_iter().take(end + 1))
+        .collect();
     let is_whole = |line: &String| line.matches("prefork: ").count() == 1;
     assert!(lines.iter().all(is_whole), "{lines:#?}");
     let lost = |line: &String| -> Option<usize> {
@@ -116,11 +125,13 @@ fn assert_dropped_lines_are_counted(terminal: &mut Terminal, server: &RunningSer
         count.strip_prefix("prefork: ")?.parse().ok()
     };
     let losses: Vec<usize> = lines.iter().filter_map(lost).collect();
-    // The first line of the master, and two for each worker that was killed.
-    let all = 1 + 2 * (KILLS + 1);
+    // The first two lines of the master, and two for each worker that was killed. A third one follows
+    // if a recovery takes long.
+    let least = 2 + 2 * (KILLS + 1);
     let written = lines.len() - losses.len();
     assert!(losses.len() == 1, "{lines:#?}");
-    assert_eq!(written + losses[0], all, "{lines:#?}");
+    let all = written + losses[0];
+    assert!((least..least + KILLS).contains(&all), "{all}: {lines:#?}");
 }
 
 #[test]

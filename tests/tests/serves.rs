@@ -73,7 +73,7 @@ fn port_zero_is_a_free_port_that_the_start_line_names() {
 }
 
 #[test]
-fn the_start_is_one_line_however_many_workers() {
+fn the_start_is_two_lines_however_many_workers() {
     let mut server = Server::new(HELLO).env("PREFORK_WORKERS", "4").start();
     for child in server.wait_for_children(4) {
         eventually("an answer of every worker", || {
@@ -84,9 +84,11 @@ fn the_start_is_one_line_however_many_workers() {
     }
     let addr = server.addr();
     let pid = server.master_pid();
+    let ready = "prefork: all workers are ready (4 workers)";
+    server.wait_for_log(|line| line == ready);
     let expected =
         format!("prefork: listening on listener0={addr} with 4 workers (master pid {pid})");
-    assert_eq!(server.log(), [expected]);
+    assert_eq!(server.log(), [expected.as_str(), ready]);
     server.stop();
 }
 

@@ -48,7 +48,7 @@ fn send_together(pid: i32, pair: [Signal; 2]) -> bool {
     for signal in pair {
         deliver(pid, signal);
     }
-    began.elapsed() < Duration::from_millis(200)
+    began.elapsed() < Duration::from_millis(80)
 }
 
 /// Sends a pair that counts as one stop request; returns the log.
@@ -65,7 +65,7 @@ fn one_request(server: impl Fn() -> Server, pair: [Signal; 2]) -> Vec<String> {
         assert_eq!(server.wait().code(), Some(0), "{pair:?}");
         return server.final_log();
     }
-    panic!("each attempt to send two signals took more than 200 ms");
+    panic!("each attempt to send two signals took more than 80 ms");
 }
 
 #[test]
@@ -157,14 +157,14 @@ fn a_key_press_and_its_relay_are_one_request() {
             .expect("the terminal's buffer has space");
         server.wait_for_log(|line| line.contains("SIGINT from the terminal: stopping"));
         server.signal(Signal::SIGINT);
-        if began.elapsed() > Duration::from_millis(200) {
+        if began.elapsed() > Duration::from_millis(80) {
             continue;
         }
         answer(asked).expect("the request was sent before the stop");
         assert_eq!(server.wait().code(), Some(0));
         return;
     }
-    panic!("each attempt to send two signals took more than 200 ms");
+    panic!("each attempt to send two signals took more than 80 ms");
 }
 
 /// A master with a hook that waits, and the pipe that ends the wait when it is dropped.
@@ -195,7 +195,7 @@ fn signals_that_came_during_a_hook_count_by_the_times_when_they_came() {
             wait_until_new(Instant::now());
         }
         deliver(server.master_pid(), pair[1]);
-        if !is_late && began.elapsed() > Duration::from_millis(200) {
+        if !is_late && began.elapsed() > Duration::from_millis(80) {
             println!("skipped: needs a machine that sends two signals within 200 ms");
             continue;
         }

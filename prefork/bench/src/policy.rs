@@ -34,6 +34,7 @@ impl Fleet {
             recover_interval: Duration::ZERO,
             healthy_after: Duration::from_secs(1),
             ready_timeout: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
             shutdown_grace_period: Duration::from_secs(5),
             exit_timeout: Policy::EXIT_TIMEOUT,
             kill_timeout: Policy::KILL_TIMEOUT,
@@ -43,6 +44,8 @@ impl Fleet {
                 canary: Duration::ZERO,
                 timeout: Duration::from_secs(90),
             },
+            standbys: 0,
+            standby_pause: Duration::ZERO,
             backoff: Backoff::default(),
             jitter_seed: 1,
         };

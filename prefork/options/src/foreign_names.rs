@@ -94,11 +94,8 @@ const ALIASES: &[(&str, Alias)] = &[
         Alias::Called("on_child_recover"),
     ),
     (
-        "child_ready|on_child_ready|on_worker_ready|worker_ready",
-        Alias::Instead(
-            "no hook is called when a worker is ready; `on_child_spawn` is called in the master after each start, and \
-             code for the worker belongs in `main`",
-        ),
+        "child_ready|on_worker_ready|worker_ready",
+        Alias::Called("on_child_ready"),
     ),
     (
         "on_master_init|on_master_start|on_start|on_starting",
@@ -218,11 +215,6 @@ mod tests {
     fn names_with_another_meaning_are_explained() {
         let names = || crate::TABLE.iter().map(|row| row.name);
         for (word, text) in [
-            (
-                "on_worker_ready",
-                "no hook is called when a worker is ready",
-            ),
-            ("on_child_ready", "no hook is called when a worker is ready"),
             ("on_worker_death", "`on_child_recover` is called after"),
             ("on_child_death", "`on_child_recover` is called after"),
             ("on_master_start", "`init` is called first"),

@@ -314,6 +314,27 @@ macro_rules! options {
                     example: "1m30s"
                 }
 
+                /// Sets how long the workers serve on after a stop was requested.
+                ///
+                /// A load balancer needs some time to notice that a server stops, and opens
+                /// connections until then. With this delay, the workers accept them. Meanwhile
+                /// `prefork::is_stopping()` is true in each worker, so that a health check can fail,
+                /// and the service manager knows that the server stops. No worker is started any
+                /// more. After the delay the stop begins, with the whole
+                /// `shutdown_grace_period`.
+                ///
+                /// A second Ctrl-C kills the workers at once, also during the delay; SIGTERM does not
+                /// prolong it. The delay also ends if no worker accepts any more. A stop for another reason, such as too
+                /// many exits, and a stop before the master is ready have no delay.
+                drain_delay: ::std::time::Duration {
+                    env: "PREFORK_DRAIN_DELAY",
+                    getter: get_drain_delay -> ::std::time::Duration,
+                    default: value "`\"0s\"`",
+                    unit: "h, m, s, ms",
+                    since: "0.1.0",
+                    example: "10s"
+                }
+
                 /// Sets how long workers may take to finish their requests in a stop.
                 ///
                 /// The master kills the workers that still run after this time. It is one limit for
@@ -325,6 +346,50 @@ macro_rules! options {
                     unit: "h, m, s, ms",
                     since: "0.1.0",
                     example: "30s"
+                }
+
+                /// Sets how many standbys wait for the unexpected exit of a worker.
+                ///
+                /// A standby is a worker that has initialized: it waits in its first accept. If a
+                /// worker exits unexpectedly, a ready standby takes its slot at once, without
+                /// `recover_interval` and back-off, and the master starts the next standby after
+                /// `recover_interval`, at least 20 ms later. So the clients do not wait for the
+                /// start of a worker. The
+                /// first standbys are started when all workers are healthy. Each standby needs the
+                /// memory of a worker.
+                ///
+                /// The exit of a standby counts towards `recover_threshold`, with the back-off of
+                /// a worker that was never healthy. After a rollout that was accepted, standbys of
+                /// the new program replace those of the old one.
+                ///
+                /// `main` must take its listeners as `Listener` or `TlsListener`, or take a
+                /// `Worker`: nothing holds back the accepts of other listeners. Another `main`,
+                /// and `reuseport`, are errors. Single-process mode ignores this option.
+                standby: u32 {
+                    env: "PREFORK_STANDBY",
+                    getter: get_standby -> u32,
+                    default: value "`0`",
+                    unit: "workers",
+                    since: "0.1.0",
+                    example: 1
+                }
+
+                /// Sets how long kept HTTP connections stay open after a worker was asked to stop.
+                ///
+                /// It applies only if the server uses `prefork::http::DrainLayer` (feature `http`),
+                /// whose responses then contain `Connection: close`. So a request that is already
+                /// on its way is answered, and the client opens the next connection elsewhere.
+                /// `shutdown()` resolves after this time, or as soon as no connection is open. The
+                /// time begins with the drain of the worker, and is at most half of the
+                /// `shutdown_grace_period`. With `"0s"`, `shutdown()` does not wait for kept
+                /// connections.
+                keepalive_grace: ::std::time::Duration {
+                    env: "PREFORK_KEEPALIVE_GRACE",
+                    getter: get_keepalive_grace -> ::std::time::Duration,
+                    default: value "`\"1s\"`",
+                    unit: "h, m, s, ms",
+                    since: "0.1.0",
+                    example: "3s"
                 }
 
                 /// Sets how many workers a rollout replaces at the same time.
@@ -499,6 +564,12 @@ macro_rules! options {
 
                 /// Called once in the master, after the first worker of every slot was started.
                 on_master_ready { default: "nothing", since: "0.1.0" }
+
+                /// Called in the master when a worker is ready for the first time.
+                on_child_ready { default: "nothing", since: "0.1.0" }
+
+                /// Called once in the master, when all workers are ready.
+                on_fleet_ready { default: "nothing", since: "0.1.0" }
 
                 /// Called in the master after a worker that exited was replaced.
                 on_child_recover { default: "nothing", since: "0.1.0" }

@@ -8,7 +8,9 @@ use std::panic::Location;
 
 use super::Prefork;
 use crate::config::Configuration;
-use crate::hook::{ChildRecovered, ChildSpawned, IntoHookResult, MasterReady, Role, catch};
+use crate::hook::{
+    ChildReady, ChildRecovered, ChildSpawned, FleetReady, IntoHookResult, MasterReady, Role, catch,
+};
 use crate::listen::{ListenerInfo, OnSocket};
 use crate::master::LogLine;
 use crate::spawn::ChildCommand;
@@ -232,6 +234,77 @@ impl Prefork {
         self.options
             .record_callback("on_master_ready", Location::caller());
         self.hooks.ready = Some(Box::new(move |master| hook(master).into_result()));
+        self
+    }
+
+    /// Sets the hook that is called when a child is ready for the first time.
+    ///
+    /// A child is ready at its first accept, when it calls [`notify_ready`](crate::notify_ready()),
+    /// or, if its readiness cannot be observed, after `healthy_after`. The hook is called once per
+    /// child, also for replacements and for successors in a rollout; not for a child that was asked
+    /// to stop before. If the hook returns an error or panics, the master stops all children and
+    /// ends with [`Error::Hook`](crate::Error::Hook).
+    ///
+    /// Default: nothing. Since 0.1.0.
+    ///
+    /// # Process
+    /// In the master, on its thread, after `on_child_spawn` of the same child. It can come before
+    /// `on_master_ready`. Not in single-process mode. It blocks the master.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use std::io::Write;
+    ///
+    /// fn ready(child: &prefork::ChildReady) {
+    ///     // `println!` panics if stdout is closed, which would end the master.
+    ///     let _ = writeln!(std::io::stdout(), "pid {} took {:?}", child.pid(), child.age());
+    /// }
+    ///
+    /// #[prefork::main(workers = 2, on_child_ready = ready)]
+    /// fn main() {}
+    /// ```
+    #[track_caller]
+    pub fn on_child_ready<R: IntoHookResult>(
+        mut self,
+        mut hook: impl FnMut(&ChildReady) -> R + Send + 'static,
+    ) -> Self {
+        self.options
+            .record_callback("on_child_ready", Location::caller());
+        self.hooks.child_ready = Some(Box::new(move |child| hook(child).into_result()));
+        self
+    }
+
+    /// Sets the hook that is called when the children of all slots are ready.
+    ///
+    /// Use it to tell others that the server serves at its full capacity. It is called once, after
+    /// the start. If a child exits or takes back its readiness later, only a log line reports that
+    /// all children are ready again. If the hook returns an error or panics, the master stops all
+    /// children and ends with [`Error::Hook`](crate::Error::Hook).
+    ///
+    /// Default: nothing. Since 0.1.0.
+    ///
+    /// # Process
+    /// In the master, on its thread, at most once, after `on_master_ready` and after
+    /// `on_child_ready` of each of these children. Not in single-process mode. It blocks the
+    /// master.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// fn announce(fleet: &prefork::FleetReady) -> std::io::Result<()> {
+    ///     std::fs::write("server.ready", format!("{:?}", fleet.pids()))
+    /// }
+    ///
+    /// #[prefork::main(workers = 2, on_fleet_ready = announce)]
+    /// fn main() {}
+    /// ```
+    #[track_caller]
+    pub fn on_fleet_ready<R: IntoHookResult>(
+        mut self,
+        mut hook: impl FnMut(&FleetReady) -> R + Send + 'static,
+    ) -> Self {
+        self.options
+            .record_callback("on_fleet_ready", Location::caller());
+        self.hooks.fleet_ready = Some(Box::new(move |fleet| hook(fleet).into_result()));
         self
     }
 

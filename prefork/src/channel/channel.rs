@@ -7,7 +7,9 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, recvmsg, send, shutdown};
 
 use crate::sys::background_close::BackgroundCloseFd;
-use crate::sys::seqpacket::{NOSIGNAL, refuse_descriptors, seqpacket_pair};
+use crate::sys::seqpacket::{
+    NOSIGNAL, receive_with_descriptors, refuse_descriptors, send_with_descriptors, seqpacket_pair,
+};
 
 /// The longest frame, in bytes. A longer one breaks the rules of the channel.
 pub(crate) const MAX_FRAME: usize = 4096;
@@ -95,6 +97,19 @@ impl Channel {
         Ok(())
     }
 
+    /// Sends one frame with two descriptors, or fails at once.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send). `ETOOMANYREFS` if too many descriptors wait in queues (`unix(7)`).
+    pub(crate) fn send_with_descriptors(
+        &self,
+        frame: &[u8],
+        descriptors: [BorrowedFd<'_>; 2],
+    ) -> io::Result<()> {
+        send_with_descriptors(self.as_fd(), frame, descriptors)?;
+        Ok(())
+    }
+
     /// Ends the channel for both sides, even if other processes hold descriptors of it.
     pub(crate) fn close(&self) {
         // This fails only if the peer already closed its end.
@@ -115,6 +130,19 @@ impl Channel {
                 Err(_) => ReceivedFrame::End,
             },
         }
+    }
+
+    /// Receives one frame of the master, which is trusted, and the descriptors in it.
+    pub(crate) fn receive_with_descriptors(&self) -> (ReceivedFrame, Vec<OwnedFd>) {
+        let mut buffer = [0; MAX_FRAME];
+        let mut descriptors = Vec::new();
+        let length = ignoring_one_error(|| {
+            let fd = self.as_fd();
+            let (length, fds) = receive_with_descriptors(fd, &mut buffer, MsgFlags::MSG_TRUNC)?;
+            descriptors = fds;
+            Ok(length)
+        });
+        (self.received(length, &buffer), descriptors)
     }
 
     /// Whether the next frame carries descriptors.
@@ -140,8 +168,13 @@ impl Channel {
 
     fn receive_next(&self) -> ReceivedFrame {
         let mut buffer = [0; MAX_FRAME];
-        // `MSG_TRUNC` returns the whole length, even of a frame that did not fit.
-        match self.recv(&mut buffer, MsgFlags::MSG_TRUNC) {
+        let length = self.recv(&mut buffer, MsgFlags::MSG_TRUNC);
+        self.received(length, &buffer)
+    }
+
+    /// Interprets a result with `MSG_TRUNC`: the whole length, even of a frame that did not fit.
+    fn received(&self, length: nix::Result<usize>, buffer: &[u8]) -> ReceivedFrame {
+        match length {
             // An empty frame reads like the end of the channel; only `poll(2)` distinguishes them.
             Ok(0) if !self.is_closed() => ReceivedFrame::Frame(Vec::new()),
             Ok(0) => ReceivedFrame::End,
@@ -152,21 +185,9 @@ impl Channel {
         }
     }
 
-    /// Receives, and ignores one error.
-    ///
-    /// If a peer died with unread frames, the kernel first reports a reset and then delivers what
-    /// the peer had sent. The reset cannot come twice. Any other error (`ENOMEM`) is ignored once,
-    /// too: if it were taken for the end of the channel, a worker would exit although its master is
-    /// alive.
     fn recv(&self, buffer: &mut [u8], flags: MsgFlags) -> nix::Result<usize> {
-        let take = |buffer: &mut [u8]| {
-            let flags = flags | MsgFlags::MSG_DONTWAIT;
-            recv(self.as_fd().as_raw_fd(), buffer, flags)
-        };
-        match take(buffer) {
-            Err(errno) if errno != Errno::EAGAIN => take(buffer),
-            other => other,
-        }
+        let flags = flags | MsgFlags::MSG_DONTWAIT;
+        ignoring_one_error(|| recv(self.as_fd().as_raw_fd(), buffer, flags))
     }
 
     fn is_closed(&self) -> bool {
@@ -194,8 +215,21 @@ impl AsFd for Channel {
     }
 }
 
+/// Receives, and ignores one error.
+///
+/// If a peer died with unread frames, the kernel first reports a reset and then delivers what the
+/// peer had sent. The reset cannot come twice. Any other error (`ENOMEM`) is ignored once, too: if
+/// it were taken for the end of the channel, a worker would exit although its master is alive.
+fn ignoring_one_error(mut receive: impl FnMut() -> nix::Result<usize>) -> nix::Result<usize> {
+    match receive() {
+        Err(errno) if errno != Errno::EAGAIN => receive(),
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::{IoSlice, Write};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::RawFd;
@@ -223,6 +257,31 @@ mod tests {
             assert_eq!(master.receive(), ReceivedFrame::Frame(Vec::new()));
             assert_eq!(master.receive(), ReceivedFrame::Frame(b"ready".to_vec()));
             assert_eq!(master.receive(), ReceivedFrame::End);
+        }
+    }
+
+    #[test]
+    fn a_child_receives_descriptors_and_an_older_one_only_the_frame() {
+        for pair in PAIRS {
+            let (master, child) = pair().expect("free descriptors");
+            let (reader, writer) = io::pipe().expect("free descriptors");
+            for _ in 0..2 {
+                master
+                    .send_with_descriptors(b"two", [reader.as_fd(), writer.as_fd()])
+                    .expect("space in the queue");
+            }
+            drop((reader, writer));
+            assert_eq!(child.receive(), ReceivedFrame::Frame(b"two".to_vec()));
+            let (frame, descriptors) = child.receive_with_descriptors();
+            assert_eq!(frame, ReceivedFrame::Frame(b"two".to_vec()));
+            let [reader, writer] = descriptors.try_into().expect("two descriptors");
+            File::from(writer).write_all(b"text").expect("space");
+            let text = io::read_to_string(File::from(reader)).expect("a pipe");
+            assert_eq!(text, "text");
+            master.send(b"none").expect("space in the queue");
+            let (frame, descriptors) = child.receive_with_descriptors();
+            assert_eq!(frame, ReceivedFrame::Frame(b"none".to_vec()));
+            assert_eq!(descriptors.len(), 0);
         }
     }
 

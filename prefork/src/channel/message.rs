@@ -23,9 +23,13 @@ pub(crate) enum FromChild {
         /// The options that its program sets, as `name:digest`. Programs that set none and earlier
         /// versions omit the key.
         options: Vec<String>,
+        /// Whether it accepts nothing while its gate is closed. The frame omits it if not.
+        has_gate: bool,
     },
-    /// The child serves.
+    /// The child serves, for the first time or again.
     Ready,
+    /// The child took back its readiness: it accepts no connections until `Ready`.
+    Unready,
     /// The child accepts no more connections.
     Closed,
     /// The message and location of a panic.
@@ -91,21 +95,90 @@ impl fmt::Display for MainEnd {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FromMaster {
     /// The first frame, which is in the channel before the child runs.
-    Welcome {
-        /// The time in which the child may drain if its master dies.
-        grace: Duration,
-        /// The number of threads of the async runtime. The frame omits it if it is 1.
-        threads: NonZeroUsize,
-        /// Whether the child accepts no connection before `Serve`. The frame omits it if not.
-        is_gated: bool,
+    Welcome(Welcome),
+    /// Opens the gate of a successor or standby: from now on it accepts connections.
+    Serve {
+        /// The slot of a standby. `None` for a successor: it has its slot.
+        slot: Option<usize>,
     },
-    /// Opens the gate of a successor: from now on it accepts connections.
-    Serve,
+    /// Carries two descriptors: the stderr of the master, and the reading end of the pipe that is
+    /// the stderr of this successor.
+    StderrPassed,
+    /// The successor has replaced a worker: the stderr of the master becomes its own.
+    StderrReleased,
+    /// A stop was requested. The child serves on until `Drain`.
+    Stopping,
     /// Asks the child to finish its work within the budget.
     Drain {
         /// The time until the child is killed.
         budget: Duration,
     },
+}
+
+/// What a child learns from its master before it begins. The frame omits each default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Welcome {
+    /// The time in which the child may drain if its master dies. The frame always contains it.
+    pub(crate) grace: Duration,
+    /// How long kept connections may stay open in a drain.
+    pub(crate) keepalive_grace: Duration,
+    /// The number of threads of the async runtime.
+    pub(crate) threads: NonZeroUsize,
+    /// Whether the child accepts no connection before `Serve`.
+    pub(crate) is_gated: bool,
+    /// Whether it is a standby: `Serve` names its slot.
+    pub(crate) is_standby: bool,
+}
+
+impl Welcome {
+    /// The values that the frame omits.
+    pub(crate) fn new(grace: Duration) -> Self {
+        Self {
+            grace,
+            keepalive_grace: Duration::from_secs(1),
+            threads: NonZeroUsize::MIN,
+            is_gated: false,
+            is_standby: false,
+        }
+    }
+
+    fn encode(&self) -> String {
+        let default = Self::new(self.grace);
+        let pair = |is_needed: bool, key: &str, value: &dyn fmt::Display| {
+            is_needed.then(|| format!(" {key}={value}"))
+        };
+        let (threads, keepalive) = (self.threads, self.keepalive_grace);
+        let pairs = [
+            pair(true, "grace_ms", &self.grace.as_millis()),
+            pair(threads != default.threads, "threads", &threads),
+            pair(self.is_gated, "gate", &"closed"),
+            pair(self.is_standby, "standby", &"yes"),
+            pair(
+                keepalive != default.keepalive_grace,
+                "keepalive_ms",
+                &keepalive.as_millis(),
+            ),
+        ];
+        let pairs: String = pairs.into_iter().flatten().collect();
+        format!("welcome{pairs}")
+    }
+
+    fn decode(pairs: &str) -> Option<Self> {
+        let default = Self::new(milliseconds(pairs, "grace_ms")?);
+        Some(Self {
+            keepalive_grace: match value(pairs, "keepalive_ms") {
+                Some(_) => milliseconds(pairs, "keepalive_ms")?,
+                None => default.keepalive_grace,
+            },
+            threads: match value(pairs, "threads") {
+                Some(number) => number.parse().ok()?,
+                None => default.threads,
+            },
+            is_gated: value(pairs, "gate") == Some("closed"),
+            is_standby: value(pairs, "standby") == Some("yes"),
+            ..default
+        })
+    }
 }
 
 /// The longest text of a panic or an error that is sent, in bytes.
@@ -123,6 +196,7 @@ impl FromChild {
                 announces_ready,
                 listeners,
                 options,
+                has_gate,
             } => {
                 let ready = if *announces_ready {
                     "announced"
@@ -134,9 +208,13 @@ impl FromChild {
                     none if none.is_empty() => none,
                     options => format!(" options={options}"),
                 };
-                format!("hello protocol={protocol} ready={ready} listeners={listeners}{options}")
+                let gate = if *has_gate { " gate=waits" } else { "" };
+                format!(
+                    "hello protocol={protocol} ready={ready} listeners={listeners}{options}{gate}"
+                )
             }
             Self::Ready => "ready".to_owned(),
+            Self::Unready => "unready".to_owned(),
             Self::Closed => "closed".to_owned(),
             Self::Panic(text) => format!("panic {}", truncate(text)),
             Self::Ended(end) => end.encode(),
@@ -163,8 +241,10 @@ impl FromChild {
                 announces_ready: value(rest, "ready")? == "announced",
                 listeners: names(value(rest, "listeners").unwrap_or("")),
                 options: names(value(rest, "options").unwrap_or("")),
+                has_gate: value(rest, "gate") == Some("waits"),
             },
             "ready" => Self::Ready,
+            "unready" => Self::Unready,
             "closed" => Self::Closed,
             "panic" => Self::Panic(rest.to_owned()),
             "ended" => Self::Ended(MainEnd::decode(rest)?),
@@ -189,19 +269,12 @@ impl FromChild {
 impl FromMaster {
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Welcome {
-                grace,
-                threads,
-                is_gated,
-            } => {
-                let threads = match threads.get() {
-                    1 => String::new(),
-                    more => format!(" threads={more}"),
-                };
-                let gate = if *is_gated { " gate=closed" } else { "" };
-                format!("welcome grace_ms={}{threads}{gate}", grace.as_millis())
-            }
-            Self::Serve => "serve".to_owned(),
+            Self::Welcome(welcome) => welcome.encode(),
+            Self::Serve { slot: None } => "serve".to_owned(),
+            Self::Serve { slot: Some(slot) } => format!("serve slot={slot}"),
+            Self::StderrPassed => "stderr_passed".to_owned(),
+            Self::StderrReleased => "stderr_released".to_owned(),
+            Self::Stopping => "stopping".to_owned(),
             Self::Drain { budget } => format!("drain budget_ms={}", budget.as_millis()),
         }
         .into_bytes()
@@ -212,15 +285,13 @@ impl FromMaster {
         let text = String::from_utf8_lossy(frame);
         let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
         Some(match verb {
-            "welcome" => Self::Welcome {
-                grace: milliseconds(rest, "grace_ms")?,
-                threads: match value(rest, "threads") {
-                    Some(number) => number.parse().ok()?,
-                    None => NonZeroUsize::MIN,
-                },
-                is_gated: value(rest, "gate") == Some("closed"),
+            "welcome" => Self::Welcome(Welcome::decode(rest)?),
+            "serve" => Self::Serve {
+                slot: value(rest, "slot").and_then(|slot| slot.parse().ok()),
             },
-            "serve" => Self::Serve,
+            "stderr_passed" => Self::StderrPassed,
+            "stderr_released" => Self::StderrReleased,
+            "stopping" => Self::Stopping,
             "drain" => Self::Drain {
                 budget: milliseconds(rest, "budget_ms")?,
             },
@@ -250,22 +321,23 @@ fn names(list: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// An old master starts new programs: these bytes do not change within a protocol.
+    /// An old master starts new programs: these bytes do not change within protocol 1.
     #[test]
-    fn the_bytes_of_protocol_1_are_pinned() {
+    fn the_bytes_of_the_frames_of_a_worker_are_pinned() {
         assert_eq!(crate::channel::PROTOCOL, 1);
         let hello = FromChild::Hello {
             protocol: 1,
             announces_ready: true,
             listeners: vec!["http".to_owned(), "admin".to_owned()],
             options: vec!["workers:0000abcd".to_owned(), "listen:1".to_owned()],
+            has_gate: true,
         };
         let ended = FromChild::Ended;
-        let from_child: [(FromChild, &str); 9] = [
+        let from_child: [(FromChild, &str); 10] = [
             (
                 hello,
                 "hello protocol=1 ready=announced listeners=http,admin \
-                 options=workers:0000abcd,listen:1",
+                 options=workers:0000abcd,listen:1 gate=waits",
             ),
             (
                 FromChild::Hello {
@@ -273,10 +345,12 @@ mod tests {
                     announces_ready: false,
                     listeners: Vec::new(),
                     options: Vec::new(),
+                    has_gate: false,
                 },
                 "hello protocol=1 ready=unseen listeners=",
             ),
             (FromChild::Ready, "ready"),
+            (FromChild::Unready, "unready"),
             (FromChild::Closed, "closed"),
             (FromChild::Panic("a b".to_owned()), "panic a b"),
             (ended(MainEnd::Returned), "ended how=returned"),
@@ -319,13 +393,27 @@ mod tests {
             assert_eq!(message.encode(), bytes.as_bytes());
             assert_eq!(FromChild::decode(bytes.as_bytes()), Some(message));
         }
+    }
+
+    #[test]
+    fn the_bytes_of_the_frames_of_a_master_are_pinned() {
         let budget = Duration::from_millis(1500);
-        let welcome = |threads, is_gated| FromMaster::Welcome {
-            grace: budget,
-            threads: NonZeroUsize::new(threads).expect("not zero"),
-            is_gated,
+        let welcome = |threads, is_gated| {
+            let threads = NonZeroUsize::new(threads).expect("not zero");
+            let default = Welcome::new(budget);
+            FromMaster::Welcome(Welcome {
+                threads,
+                is_gated,
+                ..default
+            })
         };
-        let from_master: [(FromMaster, &str); 6] = [
+        let standby = FromMaster::Welcome(Welcome {
+            is_gated: true,
+            is_standby: true,
+            keepalive_grace: Duration::ZERO,
+            ..Welcome::new(budget)
+        });
+        let from_master: [(FromMaster, &str); 11] = [
             (welcome(1, false), "welcome grace_ms=1500"),
             (welcome(4, false), "welcome grace_ms=1500 threads=4"),
             (welcome(1, true), "welcome grace_ms=1500 gate=closed"),
@@ -333,7 +421,15 @@ mod tests {
                 welcome(4, true),
                 "welcome grace_ms=1500 threads=4 gate=closed",
             ),
-            (FromMaster::Serve, "serve"),
+            (
+                standby,
+                "welcome grace_ms=1500 gate=closed standby=yes keepalive_ms=0",
+            ),
+            (FromMaster::Serve { slot: None }, "serve"),
+            (FromMaster::Serve { slot: Some(2) }, "serve slot=2"),
+            (FromMaster::StderrPassed, "stderr_passed"),
+            (FromMaster::StderrReleased, "stderr_released"),
+            (FromMaster::Stopping, "stopping"),
             (FromMaster::Drain { budget }, "drain budget_ms=1500"),
         ];
         for (message, bytes) in from_master {
@@ -354,12 +450,13 @@ mod tests {
         let welcome = FromMaster::decode(b"welcome grace_ms=1500 gate=ajar color=red");
         assert!(matches!(
             welcome,
-            Some(FromMaster::Welcome {
+            Some(FromMaster::Welcome(Welcome {
                 is_gated: false,
                 ..
-            })
+            }))
         ));
-        assert_eq!(FromMaster::decode(b"serve slot=1"), Some(FromMaster::Serve));
+        let serve = FromMaster::decode(b"serve color=red");
+        assert_eq!(serve, Some(FromMaster::Serve { slot: None }));
         let hello = FromChild::decode(b"hello protocol=2 color=red ready=unseen");
         assert!(matches!(hello, Some(FromChild::Hello { protocol: 2, .. })));
         let ended = FromChild::decode(b"ended how=evicted by the host");

@@ -13,7 +13,7 @@ mod rate_limit;
 
 pub(crate) use channel::{Channel, ReceivedFrame};
 pub(crate) use child_role::{ChildRole, ROLE_VARIABLE};
-pub(crate) use message::{FromChild, FromMaster, MainEnd};
+pub(crate) use message::{FromChild, FromMaster, MainEnd, Welcome};
 pub(crate) use rate_limit::RateLimit;
 
 /// The version of the frames and of the variables that announce them.

@@ -30,6 +30,13 @@ impl RateLimit {
         Self::new(now, Duration::from_mins(1), 40)
     }
 
+    /// The limit of log lines about the readiness of a worker: 120 per minute.
+    ///
+    /// A worker of this crate reports at most one change per second.
+    pub(crate) fn readiness(now: Instant) -> Self {
+        Self::new(now, Duration::from_mins(1), 120)
+    }
+
     fn new(start: Instant, window: Duration, max: u32) -> Self {
         Self {
             start,

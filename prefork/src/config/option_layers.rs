@@ -52,6 +52,8 @@ macro_rules! define {
             /// The options that the program sets, each as `name:digest`.
             ///
             /// They are the same in each process of one program, unless it computes a value anew.
+            /// Two functions cannot be compared. Of `on_socket`, which changes the sockets of the
+            /// master, the list has at least that the program sets it.
             pub(crate) fn declared(&self) -> Vec<String> {
                 let mut declared = Vec::new();
                 $(
@@ -61,6 +63,9 @@ macro_rules! define {
                         declared.push(format!("{}:{digest:08x}", stringify!($name)));
                     }
                 )*
+                if self.callbacks.iter().any(|(name, _)| *name == "on_socket") {
+                    declared.push("on_socket:00000000".to_owned());
+                }
                 declared
             }
 
@@ -87,6 +92,7 @@ prefork_options::options! { define }
 pub(crate) struct ErrorLabels {
     pub(crate) listen: String,
     pub(crate) workers: String,
+    pub(crate) standby: String,
     pub(crate) tls_cert: String,
     pub(crate) tls_key: String,
     pub(crate) tls_client_ca: String,
@@ -197,6 +203,7 @@ impl OptionLayers {
         ErrorLabels {
             listen: self.listen.label("listen"),
             workers: self.workers.label("workers"),
+            standby: self.standby.label("standby"),
             tls_cert: self.tls_cert.label("tls_cert"),
             tls_key: self.tls_key.label("tls_key"),
             tls_client_ca: self.tls_client_ca.label("tls_client_ca"),

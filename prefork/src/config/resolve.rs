@@ -97,6 +97,11 @@ pub(crate) fn resolve(
         let error = ParseError::new("a rollout cannot take 0s, expected a longer time");
         options.check(&label, Err::<(), _>(error));
     }
+    if config.standby > 0 && config.reuseport {
+        let label = options.standby.label("standby");
+        let reason = "each slot has its own sockets (reuseport), and a standby has no slot";
+        options.check(&label, Err::<(), _>(ParseError::new(reason)));
+    }
     config.tls_alpn = options.tls_alpn.or_else(Protocols::default);
     for file in [
         &mut config.tls_cert,
@@ -500,7 +505,7 @@ mod tests {
     #[test]
     fn values_that_an_invalid_value_replaces_are_not_checked() {
         type Case = (OptionLayers, &'static [(&'static str, &'static str)]);
-        let cases: [Case; 12] = [
+        let cases: Vec<Case> = vec![
             // The program's address is replaced, or its network.
             (
                 program(|it| it.listen("127.0.0.1:80")),

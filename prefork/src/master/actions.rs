@@ -9,10 +9,10 @@ use nix::sys::signal::Signal;
 use super::child::ChildProcess;
 use super::commands::CommandReceiver;
 use super::exit_history::LastExit;
-use super::notice::EndedBy;
+use super::notice::{EndedBy, WorkerRole};
 use super::poller::EventSource;
 use super::{Master, Notice};
-use crate::channel::{Channel, ChildRole, FromMaster, MainEnd, ROLE_VARIABLE};
+use crate::channel::{Channel, ChildRole, FromMaster, MainEnd, ROLE_VARIABLE, Welcome};
 use crate::error::Error;
 use crate::listen::{VARIABLES, listen_env};
 use crate::spawn::{SpawnError, SpawnRequest};
@@ -38,13 +38,19 @@ impl Master {
                 gate,
             } => self.start_child(slot, child, program, previous, gate),
             Action::OpenProgram => self.open_program(),
-            Action::Serve { child } => self.open_gate(child),
+            Action::Serve { child } => self.open_gate(child, None),
+            Action::Promote {
+                slot,
+                child,
+                previous,
+            } => self.promote(slot, child, previous),
             Action::ReportReplaced {
                 slot,
                 child,
                 previous,
             } => self.report_replaced(slot, child, previous),
             Action::ReportVerdict(verdict) => self.report_verdict(verdict),
+            Action::ReportHealthy { child } => self.note_ready(child),
             Action::AnnounceMasterReady => self.announce_ready(),
             Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
             Action::Kill { child, reason } => self.kill(child, reason),
@@ -62,7 +68,8 @@ impl Master {
         previous: Option<ChildId>,
         gate: Gate,
     ) {
-        let is_successor = gate == Gate::Closed;
+        let (is_standby, number) = (slot.is_standby(), self.slot_number(slot));
+        let is_successor = gate == Gate::Closed && !is_standby;
         match self.spawn_child(slot, child, program, gate) {
             Ok(readiness) => {
                 self.notify(Event::Started { child, readiness });
@@ -75,13 +82,15 @@ impl Master {
                     // It does not fill the slot yet.
                     None
                 } else {
-                    self.exits.replaced(slot.0, previous)
+                    self.exits.replaced(number, previous)
                 };
                 self.emit(&Notice::WorkerStarted { worker, replaced });
                 // The exec was not finished in time, and the process was killed.
                 if is_killed {
                     self.notify(Event::Violation { child });
                 }
+                // At once, if `healthy_after` is zero.
+                self.note_ready(child);
             }
             Err(unstarted) => {
                 let failure = unstarted.failure_kind();
@@ -90,21 +99,21 @@ impl Master {
                     self.record_failed_start(child, &unstarted);
                     return self.notify(Event::StartFailed { child, failure });
                 }
-                let error = unstarted.into_error(slot);
+                let error = unstarted.into_error(number);
                 let last = LastExit {
                     child,
-                    pid: self.exits.replaced(slot.0, previous).map(|last| last.pid),
+                    pid: self.exits.replaced(number, previous).map(|last| last.pid),
                     cause: error.chain(),
                     line: error.chain(),
                 };
-                self.exits.record(slot.0, last);
+                self.exits.record(number, last);
                 self.notify(Event::StartFailed { child, failure });
                 if self.supervisor.is_stopping() {
                     // The result of the master reports it.
                     self.failure.get_or_insert(error);
                 } else {
                     self.emit(&Notice::StartFailed {
-                        slot: slot.0,
+                        slot: number,
                         error: &error,
                     });
                 }
@@ -119,34 +128,53 @@ impl Master {
         program: ProgramId,
         gate: Gate,
     ) -> Result<Readiness, SpawnError> {
+        let (is_standby, slot) = (slot.is_standby(), self.slot_number(slot));
         let (master_end, child_end) = Channel::pair().map_err(spawn_error("socketpair"))?;
-        let welcome = FromMaster::Welcome {
+        let welcome = FromMaster::Welcome(Welcome {
             grace: self.limits.shutdown_grace_period,
+            keepalive_grace: self.keepalive_grace,
             threads: self.threads,
             is_gated: gate == Gate::Closed,
-        };
+            is_standby,
+        });
         master_end
             .send(&welcome.encode())
             .map_err(spawn_error("send"))?;
         let channel = FIRST_FD + i32::try_from(self.listeners.len()).unwrap_or(i32::MAX);
         let role = ChildRole {
-            slot: slot.0,
+            slot,
             child: id.0,
             channel,
         };
+        let worker_role = match gate {
+            Gate::Open => WorkerRole::Worker,
+            Gate::Closed if is_standby => WorkerRole::Standby,
+            Gate::Closed => WorkerRole::Successor,
+        };
+        let stderr = match worker_role {
+            WorkerRole::Successor => self.rollout.stderr.open(id, &self.poller),
+            WorkerRole::Worker | WorkerRole::Standby => None,
+        };
+        if let Some((_, reader)) = &stderr {
+            let own = io::stderr();
+            let passed = [own.as_fd(), reader.as_fd()];
+            // Without them the successor has the pipe as long as it runs.
+            let _ = master_end.send_with_descriptors(&FromMaster::StderrPassed.encode(), passed);
+        }
         self.renew_certificates();
         let certificate = self.tls.as_mut().map(tls_fd).transpose()?;
         let mut variables = listen_env(&self.listeners, certificate.map(|_| channel + 1));
         variables.push((ROLE_VARIABLE, role.encode()));
-        let sockets = self.listeners.iter().map(|bound| bound.socket_of(slot.0));
+        let sockets = self.listeners.iter().map(|bound| bound.socket_of(slot));
         let fds = sockets
             .chain([child_end.as_fd()])
             .chain(certificate)
             .collect();
         let request = SpawnRequest {
-            slot: slot.0,
+            slot,
             program: self.rollout.program(program),
             fds,
+            stderr: stderr.as_ref().map(|(writer, _)| writer.as_fd()),
             variables,
             // The variables of socket activation of the master, or of a role that the master had
             // itself. The role of the child is set anew.
@@ -169,9 +197,9 @@ impl Master {
             self.readiness
         };
         let process = (started.process.pid, started.process.pidfd);
-        let mut child = ChildProcess::new(id, slot.0, process, master_end, now);
+        let mut child = ChildProcess::new(id, slot, process, master_end, now);
         child.program = program;
-        child.is_successor = gate == Gate::Closed;
+        child.role = worker_role;
         if is_hung {
             child.violation = Some("its program was not executed in time");
             child.note_kill(KillReason::Violation, None, self.limits);
@@ -238,12 +266,33 @@ impl Master {
         }
     }
 
-    /// Lets a successor accept connections. A program that reads no frames does so anyway.
-    fn open_gate(&mut self, id: ChildId) {
+    /// Lets a successor or standby accept connections. A program that reads no frames does so
+    /// anyway.
+    fn open_gate(&mut self, id: ChildId, slot: Option<usize>) {
         let child = self.children.get(&id);
         if let Some(channel) = child.and_then(|child| child.channel.as_ref()) {
-            let _ = channel.send(&FromMaster::Serve.encode());
+            let _ = channel.send(&FromMaster::Serve { slot }.encode());
         }
+    }
+
+    /// A standby fills this slot now.
+    fn promote(&mut self, slot: SlotId, id: ChildId, previous: ChildId) {
+        // First: clients wait.
+        self.open_gate(id, Some(slot.0));
+        let replaced = self.exits.replaced(slot.0, Some(previous));
+        if let Some(child) = self.children.get_mut(&id) {
+            (child.slot, child.role) = (slot.0, WorkerRole::Worker);
+            let worker = child.process();
+            self.emit(&Notice::WorkerPromoted { worker, replaced });
+        }
+    }
+
+    /// The number of this slot, as log lines and workers have it.
+    ///
+    /// The standbys are counted after the slots.
+    pub(super) fn slot_number(&self, slot: SlotId) -> usize {
+        slot.standby_number()
+            .map_or(slot.0, |standby| self.first_standby + standby)
     }
 
     /// Asks a child to stop, by a frame and by SIGTERM.
@@ -304,7 +353,7 @@ impl Master {
             let waited = Policy::KILL_TIMEOUT;
             let notice = Notice::WorkerGivenUp { worker, waited };
             // A successor has not filled the slot.
-            if !worker.is_successor {
+            if worker.role != WorkerRole::Successor {
                 let cause = "did not exit after SIGKILL";
                 self.exits.count(cause, Instant::now());
                 self.record_exit(id, worker, cause, &notice);
@@ -360,12 +409,9 @@ impl SpawnError {
         }
     }
 
-    fn into_error(self, slot: SlotId) -> Error {
+    fn into_error(self, slot: usize) -> Error {
         match self {
-            Self::CommandHook(source) => Error::Producer {
-                slot: slot.0,
-                source,
-            },
+            Self::CommandHook(source) => Error::Producer { slot, source },
             Self::SignalMask(source) => Error::Master {
                 doing: "restore its signal mask after the start of a worker (rt_sigprocmask)",
                 source,
@@ -375,7 +421,7 @@ impl SpawnError {
                 call,
                 source,
             } => Error::Spawn {
-                slot: slot.0,
+                slot,
                 program,
                 call,
                 source,

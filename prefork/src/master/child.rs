@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use prefork_options::duration;
 
-use super::notice::{EndedBy, WorkerExit, WorkerProcess};
+use super::notice::{EndedBy, WorkerExit, WorkerProcess, WorkerRole};
 use crate::channel::{Channel, MainEnd, RateLimit};
 use crate::supervisor::{ChildId, KillReason, ProgramId, Stop};
 use crate::sys::exit_status::ExitStatus;
@@ -15,6 +15,14 @@ use crate::sys::pidfd::Pidfd;
 pub(super) struct ChildLimits {
     pub(super) ready_timeout: Duration,
     pub(super) shutdown_grace_period: Duration,
+}
+
+/// What notices have reported about the readiness of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReportedReadiness {
+    None,
+    Ready,
+    TakenBack,
 }
 
 /// One process, from its start until it is reaped.
@@ -38,12 +46,13 @@ pub(super) struct ChildProcess {
     pub(super) main_end: Option<MainEnd>,
     /// The message and location of its last panic, as it sent them, and the time.
     pub(super) last_panic: Option<(String, Instant)>,
-    /// It reported that it is ready.
-    pub(super) is_ready: bool,
+    pub(super) readiness: ReportedReadiness,
+    /// The limit of log lines about its readiness.
+    pub(super) readiness_rate: RateLimit,
     /// The program that it runs, unless `child_producer` named another one.
     pub(super) program: ProgramId,
-    /// It has not replaced the child of its slot yet.
-    pub(super) is_successor: bool,
+    /// What it is to its slot.
+    pub(super) role: WorkerRole,
     /// The log already has the line that it exited and cannot be reaped.
     pub(super) is_unreaped_logged: bool,
 }
@@ -70,9 +79,10 @@ impl ChildProcess {
             violation: None,
             main_end: None,
             last_panic: None,
-            is_ready: false,
+            readiness: ReportedReadiness::None,
+            readiness_rate: RateLimit::readiness(now),
             program: ProgramId::OWN,
-            is_successor: false,
+            role: WorkerRole::Worker,
             is_unreaped_logged: false,
         }
     }
@@ -115,12 +125,16 @@ impl ChildProcess {
         };
     }
 
+    pub(super) fn is_successor(&self) -> bool {
+        self.role == WorkerRole::Successor
+    }
+
     /// The process, as notices name it.
     pub(super) fn process(&self) -> WorkerProcess {
         WorkerProcess {
             slot: self.slot,
             pid: self.pid,
-            is_successor: self.is_successor,
+            role: self.role,
         }
     }
 

@@ -3,11 +3,11 @@
 //! Knows the sources of events and their meaning; makes no decisions about children.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::child::ChildProcess;
+use super::child::{ChildProcess, ReportedReadiness};
 use super::commands::{Command, CommandReceiver};
 use super::exit_history::LastExit;
 use super::notice::{EndedBy, StopStep, UnreapedCause, WorkerProcess};
@@ -15,7 +15,7 @@ use super::poller::{EventSource, ListenerSocket};
 use super::rollout::{NeedsRestart, SuccessorFailure};
 use super::traced_child::TracedExit;
 use super::{LogLine, Master, Notice, hooks, teardown};
-use crate::channel::{FromChild, PROTOCOL, ReceivedFrame as Frame};
+use crate::channel::{FromChild, FromMaster, PROTOCOL, ReceivedFrame as Frame};
 use crate::error::{Error, Shortage};
 use crate::stop_signals::{STOP_SIGNALS, StopSignal};
 use crate::supervisor::{ChildId, Event, Readiness, Stop, StopMode};
@@ -32,6 +32,7 @@ impl Master {
             EventSource::Commands => self.on_commands(),
             EventSource::Listener(socket) => self.on_lost_listener(socket),
             EventSource::Channel(child) => self.on_channel(child),
+            EventSource::Stderr(child) => self.rollout.stderr.read(child, &self.poller),
             EventSource::Exit(child) => self.on_exit(child),
         }
     }
@@ -58,7 +59,32 @@ impl Master {
         let stop = self.supervisor.snapshot().stop();
         if stop.is_some_and(|stop| self.stop_signals.stop_began(stop.began)) {
             self.rollout.stop();
-            self.emit(&Notice::StopBegan);
+            let delay = self.drain_delay_left();
+            if !delay.is_zero() {
+                self.announce_stop();
+            }
+            let grace = self.limits.shutdown_grace_period;
+            self.emit(&Notice::StopBegan { delay, grace });
+        }
+    }
+
+    /// How long the workers serve on although a stop was requested.
+    fn drain_delay_left(&self) -> Duration {
+        let until = self.supervisor.snapshot().delayed_until();
+        until.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(self.events_seen_until)
+        })
+    }
+
+    /// Tells all workers that a stop was requested, although they serve on.
+    fn announce_stop(&self) {
+        for channel in self
+            .children
+            .values()
+            .filter_map(|child| child.channel.as_ref())
+        {
+            // A program that reads no frames learns of the stop by SIGTERM, after the delay.
+            let _ = channel.send(&FromMaster::Stopping.encode());
         }
     }
 
@@ -150,6 +176,12 @@ impl Master {
             StopMode::Graceful if self.supervisor.is_stopping() => StopStep::AlreadyStopping,
             StopMode::Graceful => StopStep::Begins {
                 workers,
+                // A master that is not ready yet stops without a delay.
+                delay: if self.supervisor.snapshot().is_running() {
+                    self.drain_delay
+                } else {
+                    Duration::ZERO
+                },
                 grace: self.limits.shutdown_grace_period,
             },
         };
@@ -203,8 +235,9 @@ impl Master {
                     readiness,
                     listeners,
                     options,
+                    has_gate,
                 } => {
-                    let event = match self.check_hello(id, &listeners, options) {
+                    let event = match self.check_hello(id, &listeners, options, has_gate) {
                         Ok(()) => Event::Readiness {
                             child: id,
                             readiness,
@@ -212,8 +245,13 @@ impl Master {
                         Err(NeedsRestart) => Event::Violation { child: id },
                     };
                     self.notify_heard(event);
+                    self.note_ready(id);
                 }
-                ChannelInput::Ready => self.on_ready(id),
+                ChannelInput::Ready => {
+                    self.notify_heard(Event::Ready { child: id });
+                    self.note_ready(id);
+                }
+                ChannelInput::Unready => self.on_unready(id),
                 ChannelInput::Shortage(worker, shortage) => self.emit(&Notice::Shortage {
                     worker: Some(worker),
                     shortage: &shortage,
@@ -259,16 +297,59 @@ impl Master {
         }
     }
 
-    fn on_ready(&mut self, id: ChildId) {
+    /// Reports a child that is healthy for the first time.
+    pub(super) fn note_ready(&mut self, id: ChildId) {
+        if !self.supervisor.snapshot().is_healthy(id) {
+            return;
+        }
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        // A worker reports it once, but the program may be another one.
-        if !std::mem::replace(&mut child.is_ready, true) {
-            let worker = child.process();
-            self.emit(&Notice::WorkerReady { worker });
+        match child.readiness {
+            ReportedReadiness::None => {
+                child.readiness = ReportedReadiness::Ready;
+                let (worker, age) = (child.process(), child.started.elapsed());
+                self.emit(&Notice::WorkerReady { worker, age });
+            }
+            ReportedReadiness::TakenBack => self.report_readiness(id, true),
+            ReportedReadiness::Ready => {}
         }
-        self.notify_heard(Event::Ready { child: id });
+    }
+
+    /// Handles a child that takes back its readiness.
+    fn on_unready(&mut self, id: ChildId) {
+        if self.supervisor.snapshot().is_healthy(id) {
+            self.report_readiness(id, false);
+        }
+        if let Some(child) = self.children.get(&id)
+            && child.is_successor()
+            && child.readiness != ReportedReadiness::None
+        {
+            let failure = SuccessorFailure {
+                pid: Some(child.pid),
+                cause: "took back its readiness".to_owned(),
+                last_words: None,
+            };
+            self.rollout.failures.entry(id).or_insert(failure);
+        }
+        self.notify_heard(Event::Unready { child: id });
+    }
+
+    /// Reports that a child has taken back its readiness, or is ready again.
+    fn report_readiness(&mut self, id: ChildId, is_ready: bool) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        // A worker limits its reports, too, but the program may be another one.
+        if is_ready || child.readiness_rate.try_acquire(Instant::now()) {
+            child.readiness = if is_ready {
+                ReportedReadiness::Ready
+            } else {
+                ReportedReadiness::TakenBack
+            };
+            let worker = Some(child.process());
+            self.emit(&Notice::ReadinessChanged { worker, is_ready });
+        }
     }
 
     fn on_exit(&mut self, id: ChildId) {
@@ -290,12 +371,14 @@ impl Master {
         self.on_signals();
         // The last frames may still be in the channel.
         self.on_channel(id);
+        self.rollout.stderr.close(id, &self.poller);
         let Some(mut child) = self.children.remove(&id) else {
             return;
         };
         // A stop asks all workers. A terminal and a service manager signal the whole group, so a
         // worker may exit before the master asked it.
-        if self.supervisor.is_stopping() {
+        let snapshot = self.supervisor.snapshot();
+        if snapshot.stop().is_some() && snapshot.delayed_until().is_none() {
             child.note_stop_request();
         }
         self.poller.remove(&child.pidfd);
@@ -343,11 +426,11 @@ impl Master {
                 self.supervisor.is_stopping() || self.supervisor.snapshot().is_draining(child.id)
             }
         };
-        if is_expected && !child.is_successor {
+        if is_expected && !child.is_successor() {
             return self.emit(&in_full);
         }
         let how = exit.cause();
-        if child.is_successor || !self.rollout.is_accepted(child.program) {
+        if child.is_successor() || !self.rollout.is_accepted(child.program) {
             // It does not count: only a rollout starts such a child.
             let failure = SuccessorFailure {
                 pid: Some(child.pid),
@@ -357,7 +440,7 @@ impl Master {
             // A cause that is known already is more exact.
             self.rollout.failures.entry(child.id).or_insert(failure);
             self.emit(&in_full);
-            if !child.is_successor {
+            if !child.is_successor() {
                 self.record_exit(child.id, exit.worker, &how, &in_full);
             }
             return;
@@ -410,8 +493,10 @@ enum ChannelInput {
         readiness: Readiness,
         listeners: Vec<String>,
         options: Vec<String>,
+        has_gate: bool,
     },
     Ready,
+    Unready,
     Shortage(WorkerProcess, Shortage),
     Skipped,
     Nothing,
@@ -433,6 +518,7 @@ impl ChildProcess {
                 announces_ready,
                 listeners,
                 options,
+                has_gate,
                 ..
             } => {
                 let readiness = if announces_ready {
@@ -444,9 +530,11 @@ impl ChildProcess {
                     readiness,
                     listeners,
                     options,
+                    has_gate,
                 });
             }
             FromChild::Ready => return Ok(ChannelInput::Ready),
+            FromChild::Unready => return Ok(ChannelInput::Unready),
             FromChild::Closed => Event::Closed { child },
             FromChild::Panic(text) => {
                 self.last_panic = Some((text, Instant::now()));

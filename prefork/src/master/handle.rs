@@ -54,7 +54,8 @@ impl Handle {
 
     /// Requests a graceful stop, like SIGTERM.
     ///
-    /// Workers finish their requests within `shutdown_grace_period`. Further calls have no effect.
+    /// Workers serve on for `drain_delay`, and then finish their requests within
+    /// `shutdown_grace_period`. Further calls have no effect.
     pub fn stop(&self) {
         self.request_stop(StopMode::Graceful);
     }

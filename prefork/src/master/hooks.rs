@@ -1,9 +1,9 @@
 //! Calls the user's hooks about notices. Knows which notice has which hook.
 
-use super::notice::{Notice, WorkerProcess};
+use super::notice::{Notice, PreviousChild, WorkerProcess};
 use super::orphans::OrphanReaper;
 use crate::error::Error;
-use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
+use crate::hook::{ChildReady, ChildRecovered, ChildSpawned, FleetReady, Hooks, MasterReady};
 
 /// Calls the hooks for this notice.
 ///
@@ -21,16 +21,11 @@ pub(super) fn call(
             let WorkerProcess { slot, pid, .. } = *worker;
             excluding_new(orphans, || {
                 hooks.child_spawned(&ChildSpawned { slot, pid })?;
-                let Some(old) = replaced else {
-                    return Ok(());
-                };
-                hooks.child_recovered(&ChildRecovered {
-                    slot,
-                    old_pid: old.pid,
-                    old_end: old.how.clone(),
-                    new_pid: pid,
-                })
+                recovered(hooks, *worker, replaced.as_ref())
             })
+        }
+        Notice::WorkerPromoted { worker, replaced } => {
+            excluding_new(orphans, || recovered(hooks, *worker, replaced.as_ref()))
         }
         Notice::MasterReady { pids, listeners } => {
             let ready = MasterReady {
@@ -39,9 +34,40 @@ pub(super) fn call(
             };
             excluding_new(orphans, || hooks.master_ready(&ready))
         }
+        Notice::WorkerReady { worker, age } => {
+            let WorkerProcess { slot, pid, .. } = *worker;
+            let age = *age;
+            excluding_new(orphans, || {
+                hooks.child_ready(&ChildReady { slot, pid, age })
+            })
+        }
+        Notice::AllHealthy { pids, listeners } => {
+            let ready = FleetReady {
+                pids: pids.clone(),
+                listeners: listeners.to_vec(),
+            };
+            excluding_new(orphans, || hooks.fleet_ready(&ready))
+        }
         // A new notice has no hook until the API gets one.
         _ => Ok(()),
     }
+}
+
+/// The worker fills its slot, after this process.
+fn recovered(
+    hooks: &mut Hooks,
+    worker: WorkerProcess,
+    replaced: Option<&PreviousChild>,
+) -> Result<(), Error> {
+    let Some(old) = replaced else {
+        return Ok(());
+    };
+    hooks.child_recovered(&ChildRecovered {
+        slot: worker.slot,
+        old_pid: old.pid,
+        old_end: old.how.clone(),
+        new_pid: worker.pid,
+    })
 }
 
 /// Calls a hook. Processes that it starts are not orphans.

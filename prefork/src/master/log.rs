@@ -187,7 +187,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::super::Level;
-    use super::super::notice::{UnreapedCause, WorkerProcess};
+    use super::super::notice::{UnreapedCause, WorkerProcess, WorkerRole};
     use super::*;
 
     #[test]
@@ -198,13 +198,16 @@ mod tests {
             let entry = (line.level(), line.to_string(), line.slot());
             keep.lock().expect("no holder panics").push(entry);
         })));
-        log.notice(&Notice::StopBegan);
+        log.notice(&Notice::MasterReady {
+            pids: vec![7],
+            listeners: &[],
+        });
         log.notice(&Notice::StartWarning("b\n"));
         log.notice(&Notice::WorkerUnreaped {
             worker: WorkerProcess {
                 slot: 3,
                 pid: 7,
-                is_successor: false,
+                role: WorkerRole::Worker,
             },
             cause: UnreapedCause::WaitFailed(io::Error::other("no")),
         });

@@ -171,7 +171,7 @@ mod tests {
     use ::tracing::{Event, Metadata, Subscriber};
 
     use super::super::Log;
-    use super::super::notice::{EndedBy, Notice, WorkerExit, WorkerProcess};
+    use super::super::notice::{EndedBy, Notice, WorkerExit, WorkerProcess, WorkerRole};
     use super::*;
     use crate::sys::exit_status::ExitStatus;
 
@@ -220,7 +220,7 @@ mod tests {
             worker: WorkerProcess {
                 slot: 2,
                 pid: 12,
-                is_successor: false,
+                role: WorkerRole::Worker,
             },
             status: ExitStatus::Signal {
                 number: 6,

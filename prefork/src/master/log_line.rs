@@ -12,10 +12,10 @@ use nix::sys::signal::Signal;
 use prefork_options::{duration, one_line};
 
 use super::RolloutVerdict;
-use super::notice::NotifyFailure;
 use super::notice::{
     EndedBy, Notice, StartStep, StopStep, UnreapedCause, WorkerExit, WorkerProcess,
 };
+use super::notice::{NotifyFailure, WorkerRole};
 use crate::error::ShortageStage;
 use crate::listen::ListenerInfo;
 use crate::sys::exit_status::ExitStatus;
@@ -175,6 +175,13 @@ impl LogLine {
                 let what = format!("started, replacing pid {old_pid}");
                 (Level::Info, about_worker(notice, &what))
             }
+            Notice::WorkerPromoted { replaced, .. } => {
+                let what = match replaced {
+                    Some(old) => format!("promoted, replacing pid {}", old.pid),
+                    None => "promoted".to_owned(),
+                };
+                (Level::Info, about_worker(notice, &what))
+            }
             Notice::WorkerExited { exit, repeated } => (
                 exit.level(),
                 about_worker(notice, &exit.describe(*repeated)),
@@ -246,9 +253,18 @@ impl LogLine {
                     SignalDisplay(received).to_string()
                 });
                 let what = match step {
-                    StopStep::Begins { workers, grace } => {
+                    StopStep::Begins {
+                        workers,
+                        delay,
+                        grace,
+                    } => {
                         let (workers, grace) = (count_workers(*workers), duration::format(*grace));
-                        format!("stopping {workers} within {grace}")
+                        let after = if delay.is_zero() {
+                            String::new()
+                        } else {
+                            format!(" after drain_delay ({})", duration::format(*delay))
+                        };
+                        format!("stopping {workers} within {grace}{after}")
                     }
                     StopStep::Immediate { workers } => {
                         format!("killing {}", count_workers(*workers))
@@ -309,11 +325,27 @@ impl LogLine {
                     format!("stopped after {taken}: all workers exited"),
                 )
             }
+            Notice::ReadinessChanged { is_ready, .. } => {
+                let (level, what) = if *is_ready {
+                    (Level::Info, "ready again")
+                } else {
+                    (Level::Warn, "not ready: it accepts no connections")
+                };
+                (level, about_worker(notice, what))
+            }
+            Notice::AllHealthy { pids, .. } => {
+                let workers = count_workers(pids.len());
+                (Level::Info, format!("all workers are ready ({workers})"))
+            }
+            Notice::HealthyAgain { workers } => {
+                let workers = count_workers(*workers);
+                let text = format!("all workers are ready again ({workers})");
+                (Level::Info, text)
+            }
             Notice::MasterReady { .. }
-            | Notice::AllHealthy { .. }
             | Notice::WorkerReady { .. }
             | Notice::WorkerKilled { .. }
-            | Notice::StopBegan => return None,
+            | Notice::StopBegan { .. } => return None,
         };
         Some(Self {
             level,
@@ -374,8 +406,11 @@ impl LineFields {
             Notice::StartWarning(_)
             | Notice::MasterReady { .. }
             | Notice::AllHealthy { .. }
+            | Notice::HealthyAgain { .. }
             | Notice::WorkerStarted { .. }
+            | Notice::WorkerPromoted { .. }
             | Notice::WorkerReady { .. }
+            | Notice::ReadinessChanged { .. }
             | Notice::WorkerKilled { .. }
             | Notice::WorkerUnreaped { .. }
             | Notice::WorkerGivenUp { .. }
@@ -388,7 +423,7 @@ impl LineFields {
             | Notice::RolloutBegan { .. }
             | Notice::WorkerReplaced { .. }
             | Notice::RolloutEnded { .. }
-            | Notice::StopBegan
+            | Notice::StopBegan { .. }
             | Notice::NotifyFailed(_)
             | Notice::HookFailed(_)
             | Notice::Unkillable(_)
@@ -399,8 +434,8 @@ impl LineFields {
     }
 }
 
-/// `worker 0 (pid 12) <what>`, or `successor in slot 0 (pid 12) <what>`; in a single process only
-/// `<what>`.
+/// `worker 0 (pid 12) <what>`, `successor in slot 0 (pid 12) <what>` or
+/// `standby 2 (pid 12) <what>`; in a single process only `<what>`.
 fn about_worker(notice: &Notice<'_>, what: &str) -> String {
     match notice.worker() {
         Some(worker) => format!("{worker} {what}"),
@@ -410,10 +445,10 @@ fn about_worker(notice: &Notice<'_>, what: &str) -> String {
 
 impl fmt::Display for WorkerProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.is_successor {
-            "successor in slot"
-        } else {
-            "worker"
+        let what = match self.role {
+            WorkerRole::Worker => "worker",
+            WorkerRole::Successor => "successor in slot",
+            WorkerRole::Standby => "standby",
         };
         write!(f, "{what} {} (pid {})", self.slot, self.pid)
     }
@@ -580,7 +615,7 @@ mod tests {
             worker: WorkerProcess {
                 slot: 2,
                 pid: 12,
-                is_successor: false,
+                role: WorkerRole::Worker,
             },
             status,
             age: Duration::from_millis(5_510),
@@ -735,12 +770,8 @@ mod tests {
         assert_eq!(requested(Some(hangup)), text);
         assert_eq!(requested(None), "rollout requested by Handle");
         let replaced = |previous, is_roll_back| {
-            let (slot, pid, is_successor) = (3, 12, false);
-            let worker = WorkerProcess {
-                slot,
-                pid,
-                is_successor,
-            };
+            let (slot, pid, role) = (3, 12, WorkerRole::Worker);
+            let worker = WorkerProcess { slot, pid, role };
             line(&Notice::WorkerReplaced {
                 worker,
                 previous,
@@ -755,7 +786,7 @@ mod tests {
         let successor = WorkerProcess {
             slot: 3,
             pid: 12,
-            is_successor: true,
+            role: WorkerRole::Successor,
         };
         assert_eq!(successor.to_string(), "successor in slot 3 (pid 12)");
     }
@@ -766,7 +797,7 @@ mod tests {
             worker: WorkerProcess {
                 slot: 0,
                 pid: 3,
-                is_successor: false,
+                role: WorkerRole::Worker,
             },
             cause: UnreapedCause::Traced {
                 tracer: 7,

@@ -22,12 +22,15 @@ use crate::listen::{BoundListener, ListenerInfo};
 use crate::spawn::{Program, Spawner};
 use crate::stop_signals::StopSignals;
 use crate::supervisor::{
-    Backoff, ChildId, FleetOutcome, Parallel, Policy, Readiness, RolloutPolicy, StopCause,
+    Action, Backoff, ChildId, FleetOutcome, Parallel, Policy, Readiness, RolloutPolicy, StopCause,
     Supervisor, Window,
 };
 use crate::sys::process::has_terminal;
 use crate::sys::signals::SignalReceiver;
 use crate::tls::CertificateSource;
+
+/// If not all workers were ready for this time, a log line follows when they are again.
+const NOTABLE: Duration = Duration::from_millis(500);
 
 /// One master. Dropping it closes everything that it opened.
 pub(crate) struct Master {
@@ -60,16 +63,24 @@ pub(crate) struct Master {
     pub(super) orphans_due: Option<Instant>,
     /// The exits of children that were not replaced yet.
     pub(super) exits: ExitHistory,
+    /// Since when not every slot has a healthy child. `None`: each one has.
+    unhealthy_since: Option<Instant>,
     /// `Notice::AllHealthy` was emitted.
     pub(super) was_healthy: bool,
     /// At its start, this process had a controlling terminal.
     pub(super) had_terminal: bool,
     pub(super) limits: ChildLimits,
+    pub(super) drain_delay: Duration,
     pub(super) rollout_timeout: Duration,
+    /// The number of standbys.
+    pub(super) standbys: u32,
+    /// The number of the first standby, in log lines and in workers.
+    pub(super) first_standby: usize,
     /// The variable that sets `recover_threshold`.
     threshold_variable: String,
     /// The number of threads of each runtime in a worker.
     pub(super) threads: NonZeroUsize,
+    pub(super) keepalive_grace: Duration,
     /// The error that ended the master, if the supervisor does not know it.
     pub(super) failure: Option<Error>,
 }
@@ -111,15 +122,20 @@ impl Master {
             orphans: parts.orphans,
             orphans_due: Some(Instant::now()),
             exits: ExitHistory::default(),
+            unhealthy_since: Some(Instant::now()),
             was_healthy: false,
             had_terminal: has_terminal(),
             limits: ChildLimits {
                 ready_timeout: parts.config.ready_timeout,
                 shutdown_grace_period: parts.config.shutdown_grace_period,
             },
+            drain_delay: parts.config.drain_delay,
             rollout_timeout: parts.config.rollout_timeout,
+            standbys: parts.config.standby,
+            first_standby: parts.config.workers,
             threshold_variable: parts.config.env_prefix.variable("recover_threshold"),
             threads: parts.config.runtime_threads,
+            keepalive_grace: parts.config.keepalive_grace,
             failure: None,
         }
     }
@@ -144,7 +160,10 @@ impl Master {
         loop {
             let action = self.supervisor.next_action(self.events_seen_until);
             self.note_stop();
-            self.note_health();
+            // The report of the last child comes first.
+            if !matches!(action, Some(Action::ReportHealthy { .. })) {
+                self.note_health();
+            }
             let wait_until = if let Some(action) = action {
                 self.perform(action);
                 // The action may have taken time, for example in a hook. So events are read before
@@ -155,7 +174,8 @@ impl Master {
                 return self.conclude(&outcome);
             } else {
                 let (repeats, orphans) = (self.repeats.deadline(), self.orphans_due);
-                let deadlines = [self.supervisor.deadline(), repeats, orphans];
+                let stderr = self.rollout.stderr.deadline();
+                let deadlines = [self.supervisor.deadline(), repeats, orphans, stderr];
                 deadlines.into_iter().flatten().min()
             };
             let ready = self.wait(wait_until)?;
@@ -164,16 +184,32 @@ impl Master {
                 self.handle_source(source);
             }
             self.log_due_repeats();
+            self.rollout.stderr.retry_due(Instant::now(), &self.poller);
             self.reap_orphans();
         }
     }
 
     fn note_health(&mut self) {
-        if !self.was_healthy && self.supervisor.is_healthy() {
-            self.was_healthy = true;
-            let listeners = &self.listener_infos();
-            self.emit(&Notice::AllHealthy { listeners });
+        if !self.supervisor.is_healthy() {
+            self.unhealthy_since.get_or_insert(self.events_seen_until);
+            return;
         }
+        let Some(since) = self.unhealthy_since.take() else {
+            return;
+        };
+        let slots = self.supervisor.snapshot().slots();
+        let children = slots.filter_map(|(_, child)| self.children.get(&child?));
+        let pids: Vec<i32> = children.map(|child| child.pid).collect();
+        if std::mem::replace(&mut self.was_healthy, true) {
+            // A quick recovery has lines of its own.
+            if self.events_seen_until.saturating_duration_since(since) >= NOTABLE {
+                let workers = pids.len();
+                self.emit(&Notice::HealthyAgain { workers });
+            }
+            return;
+        }
+        let listeners = &self.listener_infos();
+        self.emit(&Notice::AllHealthy { pids, listeners });
     }
 
     fn wait(&mut self, until: Option<Instant>) -> Result<PollResult, Error> {
@@ -220,9 +256,9 @@ impl Master {
                     Window::Sliding(_) | Window::Forever => None,
                 },
                 last: if was_healthy {
-                    self.exits.last(slot.0)
+                    self.exits.last(self.slot_number(slot))
                 } else {
-                    let last = self.exits.last(slot.0);
+                    let last = self.exits.last(self.slot_number(slot));
                     format!("no worker was ever ready; {last}")
                 },
                 variable: self.threshold_variable.clone(),
@@ -286,6 +322,7 @@ fn policy(config: &Config) -> Policy {
         recover_interval: config.recover_interval,
         healthy_after: config.healthy_after,
         ready_timeout: or_unlimited(config.ready_timeout),
+        drain_delay: config.drain_delay,
         shutdown_grace_period: config.shutdown_grace_period,
         exit_timeout: Policy::EXIT_TIMEOUT,
         kill_timeout: Policy::KILL_TIMEOUT,
@@ -298,6 +335,8 @@ fn policy(config: &Config) -> Policy {
             canary: config.rollout_canary,
             timeout: config.rollout_timeout,
         },
+        standbys: usize::try_from(config.standby).unwrap_or(usize::MAX),
+        standby_pause: Policy::STANDBY_PAUSE,
         backoff: Backoff::default(),
         jitter_seed: seed(),
     }

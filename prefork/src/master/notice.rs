@@ -38,14 +38,36 @@ pub(crate) enum Notice<'a> {
     },
     /// For the first time, the worker of each slot is healthy. In a single process: `main` is
     /// ready.
-    AllHealthy { listeners: &'a [ListenerInfo] },
+    AllHealthy {
+        /// The workers, in the order of their slots. In a single process: none.
+        pids: Vec<i32>,
+        listeners: &'a [ListenerInfo],
+    },
+    /// The workers of all slots are healthy again, after at least one was not.
+    HealthyAgain { workers: usize },
     WorkerStarted {
         worker: WorkerProcess,
         /// The process that the slot had before.
         replaced: Option<PreviousChild>,
     },
-    /// The worker reported that it is ready.
-    WorkerReady { worker: WorkerProcess },
+    /// A standby fills its slot now.
+    WorkerPromoted {
+        worker: WorkerProcess,
+        /// The process that the slot had before.
+        replaced: Option<PreviousChild>,
+    },
+    /// The worker is healthy for the first time.
+    WorkerReady {
+        worker: WorkerProcess,
+        /// The time since its start.
+        age: Duration,
+    },
+    /// A worker that was healthy took back its readiness, or is ready again. Without a worker: this
+    /// single process.
+    ReadinessChanged {
+        worker: Option<WorkerProcess>,
+        is_ready: bool,
+    },
     /// The master sent SIGKILL to the worker.
     WorkerKilled { worker: WorkerProcess },
     WorkerExited {
@@ -114,7 +136,12 @@ pub(crate) enum Notice<'a> {
     /// Signals that have no effect.
     SignalIgnored(ReceivedSignal),
     /// A stop has begun, for any reason. From now on no worker is started.
-    StopBegan,
+    StopBegan {
+        /// How long the workers serve on.
+        delay: Duration,
+        /// How long they may drain after that.
+        grace: Duration,
+    },
     /// A message about readiness could not be sent.
     NotifyFailed(&'a NotifyFailure),
     /// A hook returned an error or panicked.
@@ -132,8 +159,18 @@ pub(crate) enum Notice<'a> {
 pub(crate) struct WorkerProcess {
     pub(super) slot: usize,
     pub(super) pid: i32,
+    pub(super) role: WorkerRole,
+}
+
+/// What a worker is to its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkerRole {
+    /// It fills the slot.
+    Worker,
     /// It has not replaced the worker of the slot yet.
-    pub(super) is_successor: bool,
+    Successor,
+    /// It has no slot yet. Its number follows those of the slots.
+    Standby,
 }
 
 /// The previous process of a slot that is filled again.
@@ -156,6 +193,8 @@ pub(crate) enum StartStep {
 pub(crate) enum StopStep {
     Begins {
         workers: usize,
+        /// How long they serve on.
+        delay: Duration,
         grace: Duration,
     },
     /// The workers are killed.
@@ -208,7 +247,8 @@ impl Notice<'_> {
     pub(super) fn worker(&self) -> Option<WorkerProcess> {
         match *self {
             Self::WorkerStarted { worker, .. }
-            | Self::WorkerReady { worker }
+            | Self::WorkerPromoted { worker, .. }
+            | Self::WorkerReady { worker, .. }
             | Self::WorkerReplaced { worker, .. }
             | Self::WorkerKilled { worker }
             | Self::WorkerExited {
@@ -218,7 +258,7 @@ impl Notice<'_> {
             | Self::WorkerUnreaped { worker, .. }
             | Self::WorkerStillRuns { worker, .. }
             | Self::WorkerGivenUp { worker, .. } => Some(worker),
-            Self::Shortage { worker, .. } => worker,
+            Self::Shortage { worker, .. } | Self::ReadinessChanged { worker, .. } => worker,
             // About the master, a listener or a slot.
             Self::StartWarning(_)
             | Self::StartCanceled { .. }
@@ -226,13 +266,14 @@ impl Notice<'_> {
             | Self::AllSpawned { .. }
             | Self::MasterReady { .. }
             | Self::AllHealthy { .. }
+            | Self::HealthyAgain { .. }
             | Self::StartFailed { .. }
             | Self::ListenerRebound(_)
             | Self::ListenerLost(_)
             | Self::Certificate(_)
             | Self::StopRequested { .. }
             | Self::SignalIgnored(_)
-            | Self::StopBegan
+            | Self::StopBegan { .. }
             | Self::NotifyFailed(_)
             | Self::HookFailed(_)
             | Self::Unkillable(_)

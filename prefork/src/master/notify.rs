@@ -10,9 +10,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, UnixAddr, sendto};
-use prefork_options::one_line;
+use prefork_options::{duration, one_line};
 
 use super::notice::{Notice, NotifyFailure};
 use crate::config::{NOTIFY_FD, NOTIFY_SOCKET};
@@ -142,7 +143,7 @@ fn message(notice: &Notice<'_>) -> Option<String> {
         Notice::SingleStarted { listeners } | Notice::AllSpawned { listeners, .. } => {
             Some(with_listeners("STATUS=starting", listeners))
         }
-        Notice::AllHealthy { listeners } => {
+        Notice::AllHealthy { listeners, .. } => {
             Some(with_listeners("READY=1\nSTATUS=serving", listeners))
         }
         Notice::RolloutBegan {
@@ -164,7 +165,20 @@ fn message(notice: &Notice<'_>) -> Option<String> {
             let status = one_line(&format!("serving; {verdict}"), MAX_STATUS);
             Some(format!("READY=1\nSTATUS={status}\n"))
         }
-        Notice::StopBegan => Some("STOPPING=1\nSTATUS=stopping\n".to_owned()),
+        Notice::StopBegan { delay, .. } if delay.is_zero() => {
+            Some("STOPPING=1\nSTATUS=stopping\n".to_owned())
+        }
+        Notice::StopBegan { delay, grace } => {
+            // The limit of the service may be shorter than a delay that it does not know. Killed
+            // workers need a moment to exit.
+            let budget = delay.saturating_add(*grace) + Duration::from_secs(5);
+            let budget = budget.as_micros();
+            let delay = duration::format(*delay);
+            Some(format!(
+                "STOPPING=1\nSTATUS=stopping after drain_delay ({delay})\n\
+                 EXTEND_TIMEOUT_USEC={budget}\n"
+            ))
+        }
         // A service manager needs no other events.
         _ => None,
     }
@@ -204,6 +218,7 @@ mod tests {
         ];
         let pid = std::process::id();
         let notice = Notice::AllHealthy {
+            pids: vec![7],
             listeners: &listeners,
         };
         let text = format!(
@@ -212,7 +227,14 @@ mod tests {
         );
         assert_eq!(message(&notice), Some(text));
         let text = "STOPPING=1\nSTATUS=stopping\n".to_owned();
-        assert_eq!(message(&Notice::StopBegan), Some(text));
+        let stop = |delay| Notice::StopBegan {
+            delay: Duration::from_secs(delay),
+            grace: Duration::from_secs(5),
+        };
+        assert_eq!(message(&stop(0)), Some(text));
+        let text = "STOPPING=1\nSTATUS=stopping after drain_delay (10s)\n\
+                    EXTEND_TIMEOUT_USEC=20000000\n";
+        assert_eq!(message(&stop(10)).as_deref(), Some(text));
         assert_eq!(message(&Notice::StartWarning("READY=1")), None);
     }
 

@@ -1,5 +1,5 @@
 //! The sources of events of the master: an epoll of its signals, its commands, its listening
-//! sockets, and per child a channel and a process descriptor.
+//! sockets, per child a channel and a process descriptor, and the stderr of each successor.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -24,6 +24,8 @@ pub(super) enum EventSource {
     Commands,
     Listener(ListenerSocket),
     Channel(ChildId),
+    /// The stderr of a successor.
+    Stderr(ChildId),
     Exit(ChildId),
 }
 
@@ -140,7 +142,9 @@ impl EventSource {
     /// when the tracer detaches, since the kernel then notifies the parent again.
     fn flags(self) -> EpollFlags {
         match self {
-            Self::Signals | Self::Commands | Self::Channel(_) => EpollFlags::EPOLLIN,
+            Self::Signals | Self::Commands | Self::Channel(_) | Self::Stderr(_) => {
+                EpollFlags::EPOLLIN
+            }
             Self::Exit(_) => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
             // A waiting client is no event. A socket that stops listening always is one
             // (`EPOLLHUP`).
@@ -158,6 +162,7 @@ impl EventSource {
             }
             Self::Channel(child) => (3, child.0),
             Self::Exit(child) => (4, child.0),
+            Self::Stderr(child) => (5, child.0),
         };
         tag << 56 | value
     }
@@ -175,6 +180,7 @@ impl EventSource {
             }),
             3 => Self::Channel(child),
             4 => Self::Exit(child),
+            5 => Self::Stderr(child),
             _ => unreachable!("epoll returns what was encoded"),
         }
     }
@@ -200,6 +206,7 @@ mod tests {
             }),
             EventSource::Channel(child),
             EventSource::Exit(child),
+            EventSource::Stderr(child),
         ] {
             assert_eq!(EventSource::decode(source.encode()), source);
         }

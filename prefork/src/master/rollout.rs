@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::RolloutVerdict;
 use super::reload::ReloadReply;
+use super::successor_stderr::SuccessorStderr;
 use crate::spawn::Program;
 use crate::supervisor::{ChildId, ProgramId};
 use crate::sys::env::is_secure;
@@ -30,6 +31,7 @@ pub(super) struct RolloutState {
     running: Option<ReloadReply>,
     /// Why successors of the rollout in progress failed.
     pub(super) failures: HashMap<ChildId, SuccessorFailure>,
+    pub(super) stderr: SuccessorStderr,
     /// Why its program could not be opened.
     pub(super) open_error: Option<String>,
     /// The options that the accepted program sets; `None` if no worker has declared any.
@@ -65,6 +67,7 @@ impl RolloutState {
             waiting: None,
             running: None,
             failures: HashMap::new(),
+            stderr: SuccessorStderr::default(),
             open_error: None,
             declared: None,
             is_announced: false,
@@ -146,6 +149,7 @@ impl RolloutState {
         {
             self.accepted = candidate;
         }
+        self.stderr.forget_ended();
         if let Some(reply) = self.running.take() {
             reply.send(verdict.clone());
         }

@@ -5,10 +5,12 @@ use std::path::Path;
 use prefork_options::duration;
 
 use super::child::ChildProcess;
+use super::notice::WorkerRole;
 use super::reload::ReloadReply;
 use super::rollout::{NeedsRestart, SuccessorFailure};
 use super::rollout_verdict::{RolloutRefusal, RolloutStage};
 use super::{Master, Notice, RolloutVerdict};
+use crate::channel::FromMaster;
 use crate::spawn::SpawnError;
 use crate::supervisor::{ChildId, Event, Refusal, RefusalStage, SlotId, Verdict};
 use crate::sys::process::has_terminal;
@@ -74,11 +76,19 @@ impl Master {
         id: ChildId,
         listeners: &[String],
         options: Vec<String>,
+        has_gate: bool,
     ) -> Result<(), NeedsRestart> {
         let Some(child) = self.children.get_mut(&id) else {
             return Ok(());
         };
-        if !child.is_successor {
+        if child.role == WorkerRole::Standby && !has_gate {
+            child.violation = Some(
+                "does not wait as a standby: its main takes no prefork::net::Listener, \
+                 TlsListener or Worker, or it takes a listener of std or tokio",
+            );
+            return Err(NeedsRestart);
+        }
+        if !child.is_successor() {
             let is_first = self.rollout.declared.is_none() && !options.is_empty();
             if is_first && self.rollout.is_accepted(child.program) {
                 self.rollout.declared = Some(options);
@@ -90,6 +100,9 @@ impl Master {
         let differing = self.rollout.differing_options(&options);
         let what = match missing {
             Some(name) => format!("takes a listener that this master does not have ({name})"),
+            None if self.standbys > 0 && !has_gate => {
+                "cannot wait as a standby (standby is set)".to_owned()
+            }
             None if differing.is_empty() => return Ok(()),
             None => {
                 let names = differing.join(", ");
@@ -116,7 +129,12 @@ impl Master {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        child.is_successor = false;
+        child.role = WorkerRole::Worker;
+        if let Some(channel) = &child.channel {
+            // It gets back the stderr of the master, which does not end with this process.
+            let _ = channel.send(&FromMaster::StderrReleased.encode());
+        }
+        self.rollout.stderr.release(id);
         let (worker, program) = (child.process(), child.program);
         self.emit(&Notice::WorkerReplaced {
             worker,
@@ -140,12 +158,16 @@ impl Master {
                 began,
             } => {
                 let failure = self.failure_of(refusal);
+                let stderr_tail = refusal.child.map_or_else(String::new, |(_, id)| {
+                    self.rollout.stderr.tail(id, &self.poller)
+                });
                 RolloutVerdict::Refused(RolloutRefusal {
                     stage: stage(refusal.stage),
                     slot: refusal.child.map(|(slot, _)| slot.0),
                     pid: failure.pid,
                     cause: failure.cause,
                     last_words: failure.last_words,
+                    stderr_tail,
                     rolled_back,
                     left,
                     took: began.elapsed(),

@@ -36,6 +36,7 @@ pub struct RolloutRefusal {
     pub(super) pid: Option<i32>,
     pub(super) cause: String,
     pub(super) last_words: Option<String>,
+    pub(super) stderr_tail: String,
     pub(super) rolled_back: usize,
     pub(super) left: usize,
     pub(super) took: Duration,
@@ -53,9 +54,11 @@ pub enum RolloutStage {
     Open,
     /// A successor could not be started.
     Start,
-    /// A successor exited before it was ready, or was not ready within `ready_timeout`.
+    /// A successor exited before it was ready, or was not ready within `ready_timeout`. Or its program
+    /// needs a restart of the master, because it has other listeners or options.
     Ready,
-    /// A successor exited while it served beside the worker that it was to replace.
+    /// A successor exited, or took back its readiness, while it served beside the worker that it was
+    /// to replace.
     Soak,
     /// A successor exited after it had replaced a worker, before the rollout had ended.
     Serve,
@@ -87,6 +90,14 @@ impl RolloutRefusal {
     /// Returns what the successor reported about its end: a panic, or the error of its `main`.
     pub fn last_words(&self) -> Option<&str> {
         self.last_words.as_deref()
+    }
+
+    /// Returns what the successor wrote last to stderr: whole lines, at most 2 KiB.
+    ///
+    /// Control characters other than the end of a line are escaped. Empty if no successor failed, if
+    /// it wrote nothing, if it had replaced a worker, or if the stderr of the master is a terminal.
+    pub fn stderr_tail(&self) -> &str {
+        &self.stderr_tail
     }
 
     /// Returns how many slots had a worker of the new program and got the previous one back.
@@ -131,8 +142,10 @@ impl fmt::Display for RolloutRefusal {
             (None, _) => {}
         }
         f.write_str(&self.cause)?;
-        if let Some(words) = &self.last_words {
-            write!(f, ": {words}")?;
+        match (&self.last_words, self.stderr_tail.lines().last()) {
+            (Some(words), _) => write!(f, ": {words}")?,
+            (None, Some(line)) => write!(f, "; its last line on stderr: {line}")?,
+            (None, None) => {}
         }
         if self.rolled_back > 0 {
             write!(f, "; rolled back: {}", self.rolled_back)?;
@@ -177,6 +190,7 @@ mod tests {
             pid: Some(12),
             cause: "exited with status 1".to_owned(),
             last_words: Some("main returned an error: no database".to_owned()),
+            stderr_tail: "connecting\nno answer".to_owned(),
             rolled_back: 2,
             left: 0,
             took: Duration::from_millis(1_200),
@@ -185,6 +199,15 @@ mod tests {
         let text = "rollout refused after 1.2s (stage ready): the successor in slot 3 (pid 12) \
                     exited with status 1: main returned an error: no database; rolled back: 2; \
                     the workers run the previous program, /opt/app";
+        assert_eq!(RolloutVerdict::Refused(refusal.clone()).to_string(), text);
+        let refusal = RolloutRefusal {
+            last_words: None,
+            ..refusal
+        };
+        let text = text.replace(
+            ": main returned an error: no database",
+            "; its last line on stderr: no answer",
+        );
         assert_eq!(RolloutVerdict::Refused(refusal).to_string(), text);
     }
 }

@@ -201,16 +201,19 @@ fn check_kernel() -> Result<(), Error> {
 fn check_fd_limit(config: &Config) -> Result<(), Error> {
     const OTHERS: usize = 32;
     let sockets = if config.reuseport { config.workers } else { 1 };
-    let need = 2 * config.workers + sockets * config.listen.len() + OTHERS;
+    let standbys = usize::try_from(config.standby).unwrap_or(usize::MAX);
+    let workers = config.workers.saturating_add(standbys);
+    let need = workers
+        .saturating_mul(2)
+        .saturating_add(sockets * config.listen.len() + OTHERS);
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
     // A small fleet is not checked: the number of descriptors that are already open is not known.
     if need > 256 && u64::try_from(need).is_ok_and(|need| need > limit) {
         return Err(Error::Options(vec![OptionError {
             label: config.labels.workers.clone(),
             reason: format!(
-                "{} workers need about {need} open files in the master, the limit is {limit} \
-                 (`ulimit -n`)",
-                config.workers
+                "{workers} workers need about {need} open files in the master, the limit is \
+                 {limit} (`ulimit -n`)"
             ),
         }]));
     }

@@ -472,6 +472,7 @@ mod tests {
     use nix::fcntl::{FcntlArg, fcntl};
 
     use super::*;
+    use crate::net::AcceptGate;
 
     fn drain_policy() -> DrainPolicy {
         DrainPolicy {
@@ -490,7 +491,7 @@ mod tests {
         let clients = (0..clients).map(|_| net::TcpStream::connect(addr).expect("it listens"));
         let clients = clients.collect();
         let listener = Listener::try_from(bound).expect("descriptors");
-        listener.tracker.close_gate();
+        listener.tracker.close_gate(AcceptGate::Successor);
         (listener, copy, clients)
     }
 
@@ -524,10 +525,42 @@ mod tests {
             // Most likely they wait by now. The test passes in every order.
             std::thread::sleep(Duration::from_millis(20));
             assert_eq!(listener.tracker.progress().unread, 0);
-            listener.tracker.open_gate();
+            listener.tracker.open_gate(AcceptGate::Successor);
             for accept in accepts {
                 drop(accept.join().expect("it only accepts").expect("a client"));
             }
+        });
+    }
+
+    #[test]
+    fn both_gates_must_be_open() {
+        let (listener, _copy, _clients) = gated(1);
+        listener.tracker.close_gate(AcceptGate::Readiness);
+        for gate in [AcceptGate::Successor, AcceptGate::Readiness] {
+            let step = listener.accept_step(AcceptMode::Blocking);
+            assert!(matches!(step, Ok(AcceptStep::Gated)), "{gate:?}");
+            listener.tracker.open_gate(gate);
+        }
+        let step = listener.accept_step(AcceptMode::Blocking);
+        assert!(matches!(step, Ok(AcceptStep::Wait(_))));
+    }
+
+    #[test]
+    fn a_blocking_accept_that_waits_takes_nothing_after_the_gate_has_closed() {
+        let (listener, copy, _clients) = gated(0);
+        listener.tracker.open_gate(AcceptGate::Successor);
+        let addr = copy.local_addr().expect("bound");
+        std::thread::scope(|scope| {
+            let accept = scope.spawn(|| listener.blocking_accept().expect("no drain"));
+            // Most likely it waits by now. The test passes in every order.
+            std::thread::sleep(Duration::from_millis(20));
+            listener.tracker.close_gate(AcceptGate::Readiness);
+            let _client = net::TcpStream::connect(addr).expect("it listens");
+            accept_in_other_worker(&copy);
+            assert_eq!(listener.tracker.progress().unread, 0);
+            listener.tracker.open_gate(AcceptGate::Readiness);
+            let _client = net::TcpStream::connect(addr).expect("it listens");
+            drop(accept.join().expect("it only accepts").expect("a client"));
         });
     }
 
@@ -551,7 +584,7 @@ mod tests {
         let addr = copy.local_addr().expect("bound");
         net::TcpStream::connect(addr).expect("the other worker still listens");
         // The frame crosses the drain.
-        listener.tracker.open_gate();
+        listener.tracker.open_gate(AcceptGate::Successor);
         assert!(listener.blocking_accept().is_none());
     }
 

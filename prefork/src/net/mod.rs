@@ -29,6 +29,6 @@ pub(crate) use blocking_streams::LastIo;
 pub use listener::Listener;
 pub use socket::Socket;
 pub use stream::Stream;
-pub(crate) use tracker::{ConnTracker, DrainPolicy};
+pub(crate) use tracker::{AcceptGate, ConnTracker, DrainPolicy};
 
 pub use crate::tls::net_types::*;

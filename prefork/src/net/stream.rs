@@ -40,7 +40,7 @@ use crate::sys::addr::from_sock_addr;
 #[derive(Debug)]
 pub struct Stream<S = Socket> {
     /// First field, so that it is dropped before the descriptor is closed.
-    unread: Option<UnreadGuard>,
+    counted: CountedStream,
     /// Before the descriptor as well. `None` if reads do not block.
     blocking: Option<BlockingStreamGuard>,
     /// The end of the client's side was seen, and its report was deferred once.
@@ -51,14 +51,8 @@ pub struct Stream<S = Socket> {
 
 impl<S: AsFd> Stream<S> {
     pub(crate) fn new(io: S, tracker: &Arc<ConnTracker>) -> Self {
-        let fd = io.as_fd().as_raw_fd();
-        tracker.stream_accepted(fd);
-        let unread = UnreadGuard {
-            fd,
-            tracker: Arc::clone(tracker),
-        };
         Self {
-            unread: Some(unread),
+            counted: CountedStream::new(io.as_fd().as_raw_fd(), tracker),
             blocking: None,
             #[cfg(feature = "tokio")]
             has_deferred_end: false,
@@ -103,7 +97,7 @@ impl<S> Stream<S> {
     /// Returns the inner stream.
     ///
     /// After this, a stop neither waits for the first read of the stream nor ends its blocking
-    /// reads.
+    /// reads, and [`streams_ended`](crate::streams_ended()) does not wait for its end.
     pub fn into_inner(self) -> S {
         self.io
     }
@@ -123,7 +117,7 @@ impl<S> Stream<S> {
 
     /// Bytes, the end or an error were read: the stream no longer counts as unread.
     pub(super) fn note_read(&mut self) {
-        self.unread = None;
+        self.counted.note_read();
     }
 }
 
@@ -146,7 +140,7 @@ impl<S> Stream<S> {
         if result.is_pending() {
             return result;
         }
-        let has_read_before = self.unread.is_none();
+        let has_read_before = !self.counted.is_unread;
         self.note_read();
         if is_end && has_read_before && !self.has_deferred_end {
             self.has_deferred_end = true;
@@ -163,7 +157,7 @@ impl<S> Stream<S> {
     /// Wraps the inner stream in a layer. The stream stays unread, and drops that note first.
     pub(crate) fn map<T>(self, layer: impl FnOnce(S) -> T) -> Stream<T> {
         Stream {
-            unread: self.unread,
+            counted: self.counted,
             blocking: self.blocking,
             has_deferred_end: self.has_deferred_end,
             io: layer(self.io),
@@ -172,23 +166,23 @@ impl<S> Stream<S> {
 
     /// The layer waits for more bytes, and may have taken some from the descriptor.
     pub(crate) fn note_partial_read(&self) {
-        if let Some(unread) = &self.unread {
-            unread.tracker.note_partial_read(unread.fd);
+        if self.counted.is_unread {
+            self.counted.tracker.note_partial_read(self.counted.fd);
         }
     }
 
     /// The layer has sent something that the client waits for.
     pub(crate) fn note_answered(&self) {
-        if let Some(unread) = &self.unread {
+        if self.counted.is_unread {
             let now = std::time::Instant::now();
-            unread.tracker.stream_answered(unread.fd, now);
+            self.counted.tracker.stream_answered(self.counted.fd, now);
         }
     }
 
     /// The layer holds bytes that the application can read.
     pub(crate) fn note_holds_bytes(&self) {
-        if let Some(unread) = &self.unread {
-            unread.tracker.stream_holds_bytes(unread.fd);
+        if self.counted.is_unread {
+            self.counted.tracker.stream_holds_bytes(self.counted.fd);
         }
     }
 }
@@ -257,15 +251,34 @@ impl<S: AsFd> AsFd for Stream<S> {
     }
 }
 
-/// Counts the stream as unread in the tracker, until the first read or until the stream is dropped.
+/// Counts the stream in the tracker: as unread until the first read, and until it is dropped.
 #[derive(Debug)]
-struct UnreadGuard {
+struct CountedStream {
     fd: RawFd,
     tracker: Arc<ConnTracker>,
+    is_unread: bool,
 }
 
-impl Drop for UnreadGuard {
+impl CountedStream {
+    fn new(fd: RawFd, tracker: &Arc<ConnTracker>) -> Self {
+        tracker.stream_accepted(fd);
+        Self {
+            fd,
+            tracker: Arc::clone(tracker),
+            is_unread: true,
+        }
+    }
+
+    fn note_read(&mut self) {
+        if std::mem::take(&mut self.is_unread) {
+            self.tracker.stream_read(self.fd);
+        }
+    }
+}
+
+impl Drop for CountedStream {
     fn drop(&mut self) {
-        self.tracker.stream_read(self.fd);
+        self.note_read();
+        self.tracker.stream_ended();
     }
 }

@@ -171,6 +171,7 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::net::AcceptGate;
 
     /// Counts how often the task is woken.
     #[derive(Default)]
@@ -224,7 +225,7 @@ mod tests {
         let bound = Bound::bind("127.0.0.1:0").expect("a free port");
         let client = Client::connect(bound.local_addr().expect("bound")).expect("it listens");
         let listener = Listener::try_from(bound).expect("descriptors");
-        listener.tracker.close_gate();
+        listener.tracker.close_gate(AcceptGate::Successor);
         (listener, client)
     }
 
@@ -234,7 +235,27 @@ mod tests {
             let (listener, _client) = gated();
             let mut accept = pin!(listener.accept());
             assert!(is_pending(accept.as_mut()).await);
-            listener.tracker.open_gate();
+            listener.tracker.open_gate(AcceptGate::Successor);
+            accept.await.expect("a client");
+        });
+    }
+
+    #[test]
+    fn an_accept_that_waits_takes_nothing_after_the_gate_has_closed() {
+        block_on(async {
+            let (listener, first) = gated();
+            listener.tracker.open_gate(AcceptGate::Successor);
+            listener.accept().await.expect("a client");
+            let mut accept = pin!(listener.accept());
+            assert!(is_pending(accept.as_mut()).await);
+            listener.tracker.close_gate(AcceptGate::Readiness);
+            let addr = first.peer_addr().expect("it is connected");
+            let _second = Client::connect(addr).expect("it listens");
+            for _ in 0..3 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                assert!(is_pending(accept.as_mut()).await);
+            }
+            listener.tracker.open_gate(AcceptGate::Readiness);
             accept.await.expect("a client");
         });
     }
@@ -272,7 +293,7 @@ mod tests {
             let (one, other) = (listener.accept(), listener.accept());
             assert!(is_pending(one).await && is_pending(other).await);
             assert_eq!(listener.tracker.progress().unread, 0);
-            listener.tracker.open_gate();
+            listener.tracker.open_gate(AcceptGate::Successor);
             listener.accept().await.expect("a client");
         });
     }

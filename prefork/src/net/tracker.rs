@@ -1,13 +1,13 @@
 //! State that all listeners and streams of one process share.
 //!
-//! Knows whether the gate is open, whether a drain has begun, how many listeners are open, and which
-//! accepted connections are unread. Does not know when the gate opens and when the drain is over:
-//! the worker decides that, the latter from [`DrainProgress`].
+//! Knows whether the gate is open, whether a drain has begun, how many listeners and accepted
+//! streams are open, and which accepted connections are unread. Does not know when the gate opens
+//! and when the drain is over: the worker decides that, the latter from [`DrainProgress`].
 
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -26,8 +26,8 @@ pub(crate) struct ConnTracker {
     /// Wakes all blocking accepts when the drain begins. It is never cleared.
     drain_waker: Waker,
     has_accepted: AtomicBool,
-    /// No accept takes a connection from the queue.
-    is_gated: AtomicBool,
+    /// The gates that are closed: while one is, no accept takes a connection from the queue.
+    closed_gates: AtomicU8,
     is_draining: Arc<AtomicBool>,
     /// A monitor thread acts on `on_change`. False for a listener outside of a worker.
     pub(super) is_watched: bool,
@@ -44,6 +44,8 @@ pub(crate) struct ConnTracker {
 struct TrackerState {
     drain: Option<DrainPolicy>,
     listeners: usize,
+    /// The number of accepted streams that have not been dropped.
+    streams: usize,
     unread: HashMap<RawFd, UnreadConn>,
 }
 
@@ -58,6 +60,15 @@ struct UnreadConn {
     holds_bytes: bool,
 }
 
+/// What holds back the accepts of all listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AcceptGate {
+    /// The worker is a successor, and the master has not let it serve yet.
+    Successor = 1,
+    /// The worker has taken back its readiness.
+    Readiness = 2,
+}
+
 /// How listeners behave in a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DrainPolicy {
@@ -66,8 +77,8 @@ pub(crate) struct DrainPolicy {
     /// Accept nothing more: the successor accepts from the same queue.
     pub(crate) leaves_backlog: bool,
     /// Accept until the queue is empty. When the listener ends, call shutdown(2) on the socket if the
-    /// queue is empty or `until` has passed. Set if the master is dead: its successor must be able to bind the address even if other
-    /// processes hold copies of the socket.
+    /// queue is empty or `until` has passed. Set if the master is dead: its successor must be able to
+    /// bind the address even if other processes hold copies of the socket.
     pub(crate) frees_address: bool,
 }
 
@@ -76,6 +87,8 @@ pub(crate) struct DrainPolicy {
 pub(crate) struct DrainProgress {
     /// The number of listeners that have not ended.
     pub(crate) listeners: usize,
+    /// The number of accepted streams that have not been dropped.
+    pub(crate) streams: usize,
     /// The number of accepted connections that are unread.
     pub(crate) unread: usize,
     /// The latest handshake write or partial read of an unread connection.
@@ -97,7 +110,7 @@ impl ConnTracker {
             gate_or_drain: Event::new(),
             drain_waker: Waker::new()?,
             has_accepted: AtomicBool::new(false),
-            is_gated: AtomicBool::new(false),
+            closed_gates: AtomicU8::new(0),
             is_draining,
             is_watched: true,
             health: AcceptHealth::new(Arc::clone(&on_change)),
@@ -135,19 +148,34 @@ impl ConnTracker {
     /// Makes the listeners wait until [`open_gate`](Self::open_gate) before they accept.
     ///
     /// A drain ends that wait too: then its policy alone decides what is accepted.
-    pub(crate) fn close_gate(&self) {
-        self.is_gated.store(true, Ordering::Release);
-    }
-
-    /// Lets the listeners accept, and wakes all accepts that wait for it.
-    pub(crate) fn open_gate(&self) {
-        self.is_gated.store(false, Ordering::Release);
+    pub(crate) fn close_gate(&self, gate: AcceptGate) {
+        self.closed_gates.fetch_or(gate as u8, Ordering::AcqRel);
+        // Pending async accepts would take the next connection.
         self.gate_or_drain.notify(usize::MAX);
     }
 
-    /// Whether accepts wait for the gate. Takes no lock: it is called for every accept.
+    /// Lets the listeners accept unless the other gate is closed, and wakes all accepts that wait.
+    pub(crate) fn open_gate(&self, gate: AcceptGate) {
+        self.closed_gates.fetch_and(!(gate as u8), Ordering::AcqRel);
+        self.gate_or_drain.notify(usize::MAX);
+    }
+
+    /// Whether this gate is closed.
+    pub(crate) fn is_closed(&self, gate: AcceptGate) -> bool {
+        self.closed_gates.load(Ordering::Acquire) & gate as u8 != 0
+    }
+
+    /// Whether accepts wait for a gate. Takes no lock: it is called for every accept.
     pub(super) fn is_gated(&self) -> bool {
-        self.is_gated.load(Ordering::Acquire)
+        self.closed_gates.load(Ordering::Acquire) != 0
+    }
+
+    /// As `wait_for_gate`. Returns whether the gate is open.
+    pub(crate) fn pass_gate(&self) -> bool {
+        while self.is_gated() && !self.is_draining() {
+            self.wait_for_gate();
+        }
+        !self.is_gated()
     }
 
     /// Blocks this thread until the gate opens or the drain begins.
@@ -219,7 +247,9 @@ impl ConnTracker {
     }
 
     pub(super) fn stream_accepted(&self, fd: RawFd) {
-        self.state().unread.insert(fd, UnreadConn::default());
+        let mut state = self.state();
+        state.streams += 1;
+        state.unread.insert(fd, UnreadConn::default());
     }
 
     /// Call it before the descriptor is closed: afterwards its number may be reused.
@@ -233,10 +263,22 @@ impl ConnTracker {
         }
     }
 
+    pub(super) fn stream_ended(&self) {
+        let mut state = self.state();
+        state.streams -= 1;
+        // A drain only waits for the last one.
+        let is_awaited = state.drain.is_some() && state.streams == 0;
+        drop(state);
+        if is_awaited {
+            (self.on_change)();
+        }
+    }
+
     pub(crate) fn progress(&self) -> DrainProgress {
         let state = self.state();
         DrainProgress {
             listeners: state.listeners,
+            streams: state.streams,
             unread: state.unread.len(),
             last_activity: state
                 .unread

@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use super::match_listeners::{argument_warnings, listeners_of, match_arguments};
+use super::match_listeners::{argument_warnings, check_standby, listeners_of, match_arguments};
 use super::startup::{Startup, check_has_master};
 use crate::config::{Config, ListenSpec, render as explanation};
 use crate::error::Error;
@@ -93,6 +93,7 @@ fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
                     config.tls_cert.is_some(),
                     &config.env_prefix,
                 )?;
+                check_standby(&declared, config)?;
                 warnings = argument_warnings(wanted, &declared, &offered, config);
             }
             None => check_has_master(config)?,

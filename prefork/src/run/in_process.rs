@@ -14,7 +14,7 @@ use crate::config::{Config, Environment, resolve, usable_cpus};
 use crate::error::Error;
 use crate::listen::{BindOptions, InheritedListener, bind_all};
 use crate::tls::local_tls;
-use crate::worker::InProcessWorker;
+use crate::worker::{DrainTimes, InProcessWorker};
 
 /// The address if the options name none.
 const DEFAULT_LISTEN: &str = "tls://:0";
@@ -39,7 +39,12 @@ pub fn in_process_worker(mut prefork: Prefork) -> Result<InProcessWorker, Error>
     let config = on_loopback(resolved.config);
     let bound = bind_all(&config.listen, BindOptions::of(&config, None))?;
     let listeners = bound.into_iter().map(InheritedListener::from).collect();
-    InProcessWorker::of(listeners, config.shutdown_grace_period, tls)
+    let times = DrainTimes {
+        delay: std::time::Duration::ZERO,
+        grace: config.shutdown_grace_period,
+        keepalive_grace: config.keepalive_grace,
+    };
+    InProcessWorker::of(listeners, times, tls)
 }
 
 /// Moves all listeners to free ports of 127.0.0.1 and to unique unix sockets, so that tests do not

@@ -73,7 +73,13 @@ pub(super) fn match_arguments(
         .collect();
     let is_ready_by_hand = has(Needs::Ready);
     let has_own_type = has(Needs::Listener) || has(Needs::TlsListener) || is_ready_by_hand;
+    // Nothing holds back what a raw socket accepts or receives.
+    let has_raw = wanted
+        .iter()
+        .any(|want| matches!(want.needs, Needs::StdSocket(_) | Needs::TokioSocket(_)));
+    let has_gated = has(Needs::Listener) || has(Needs::TlsListener) || has(Needs::Worker);
     Ok(BodySpec {
+        has_gate: has_gated && !has_raw,
         listeners: assigned
             .iter()
             .flatten()
@@ -86,6 +92,22 @@ pub(super) fn match_arguments(
         assigned,
         options: Vec::new(),
     })
+}
+
+/// Checks that a standby of this program would wait until it is promoted.
+///
+/// # Errors
+/// `standby` is set, and nothing holds back the accepts of `main`.
+pub(super) fn check_standby(declared: &BodySpec, config: &Config) -> Result<(), Error> {
+    if config.standby == 0 || config.workers == 0 || declared.has_gate {
+        return Ok(());
+    }
+    Err(Error::Options(vec![OptionError {
+        label: config.labels.standby.clone(),
+        reason: "main takes no prefork::net::Listener, TlsListener or Worker, or it takes a \
+                 listener of std or tokio: a standby would not wait until it is promoted"
+            .to_owned(),
+    }]))
 }
 
 /// Returns warnings about combinations that are valid but probably not intended.

@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::config::{Config, Resolved};
 use crate::error::Error;
@@ -17,7 +17,7 @@ use crate::stop_signals::SINGLE_STOP_SIGNALS;
 use crate::sys::process::is_init;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver, is_ignored};
 use crate::tls::local_tls;
-use crate::worker::{self, BodySpec, Context, SingleEvent, SingleObserver};
+use crate::worker::{self, BodySpec, Context, DrainTimes, SingleEvent, SingleObserver};
 
 /// The signals that PID 1 receives before its context exists.
 ///
@@ -94,9 +94,14 @@ fn start(
     set_blocking_modes(&mut bound, &declared.blocking)
         .map_err(cannot("set the blocking mode of a socket (fcntl)"))?;
     let listeners: Vec<ListenerInfo> = bound.iter().map(|bound| bound.info.clone()).collect();
-    let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
-    let observer = observer(Arc::clone(log), listeners.clone());
-    let context = worker::start_single(bound, grace, threads, tls, declared, observer)?;
+    let times = DrainTimes {
+        delay: config.drain_delay,
+        grace: config.shutdown_grace_period,
+        keepalive_grace: config.keepalive_grace,
+    };
+    let threads = config.runtime_threads;
+    let observer = observer(Arc::clone(log), listeners.clone(), times);
+    let context = worker::start_single(bound, times, threads, tls, declared, observer)?;
     // The context has not seen the signals that arrived before it handled them.
     if let Some(received) = early.and_then(|signals| signals.take(&SINGLE_STOP_SIGNALS)) {
         return Ok(Start::Stopped(received, StartStep::Main));
@@ -133,18 +138,39 @@ fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {
 }
 
 /// Reports what happens later, on any thread.
-fn observer(log: Arc<Mutex<Log>>, listeners: Vec<ListenerInfo>) -> SingleObserver {
-    let is_stopping = AtomicBool::new(false);
+fn observer(
+    log: Arc<Mutex<Log>>,
+    listeners: Vec<ListenerInfo>,
+    times: DrainTimes,
+) -> SingleObserver {
+    let (is_stopping, was_ready) = (AtomicBool::new(false), AtomicBool::new(false));
+    let DrainTimes { delay, grace, .. } = times;
     Arc::new(move |event| {
         let listeners = &listeners;
+        let changed = |is_ready| Notice::ReadinessChanged {
+            worker: None,
+            is_ready,
+        };
         let notice = match event {
             // As in a master: not after a stop began.
             SingleEvent::Ready if is_stopping.load(Ordering::Acquire) => return,
-            SingleEvent::Ready => Notice::AllHealthy { listeners },
-            SingleEvent::StopBegan => {
+            SingleEvent::Unready if was_ready.load(Ordering::Acquire) => changed(false),
+            SingleEvent::Unready => return,
+            SingleEvent::Ready if was_ready.swap(true, Ordering::AcqRel) => changed(true),
+            SingleEvent::Ready => Notice::AllHealthy {
+                pids: Vec::new(),
+                listeners,
+            },
+            SingleEvent::StopAnnounced => {
                 is_stopping.store(true, Ordering::Release);
-                Notice::StopBegan
+                Notice::StopBegan { delay, grace }
             }
+            // The announcement came before.
+            SingleEvent::StopBegan if is_stopping.swap(true, Ordering::AcqRel) => return,
+            SingleEvent::StopBegan => Notice::StopBegan {
+                delay: Duration::ZERO,
+                grace,
+            },
             SingleEvent::Shortage(shortage) => Notice::Shortage {
                 worker: None,
                 shortage,
@@ -152,12 +178,18 @@ fn observer(log: Arc<Mutex<Log>>, listeners: Vec<ListenerInfo>) -> SingleObserve
         };
         // Without the lock: a logger that blocks must not delay a stop.
         let failures = send(&notice);
-        if failures.is_empty() && !matches!(event, SingleEvent::Shortage(_)) {
-            // The other events have no line.
+        // The start and the stop have no line.
+        let has_line = matches!(
+            notice,
+            Notice::Shortage { .. } | Notice::ReadinessChanged { .. }
+        );
+        if failures.is_empty() && !has_line {
             return;
         }
         let mut log = lock(&log);
-        log.notice(&notice);
+        if has_line {
+            log.notice(&notice);
+        }
         for failure in &failures {
             log.notice(&Notice::NotifyFailed(failure));
         }

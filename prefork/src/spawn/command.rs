@@ -51,7 +51,7 @@ impl ChildCommand {
         }
     }
 
-    /// Returns the slot of the worker, from 0.
+    /// Returns the slot of the worker, from 0. Of a standby: a number after those of all slots.
     pub fn slot(&self) -> usize {
         self.slot
     }

@@ -21,6 +21,8 @@ pub(crate) struct SpawnRequest<'a> {
     pub(crate) program: &'a Program,
     /// The descriptors of the child, from 3 on, in this order.
     pub(crate) fds: Vec<BorrowedFd<'a>>,
+    /// The stderr of the child. `None`: that of the master.
+    pub(crate) stderr: Option<BorrowedFd<'a>>,
     /// The variables that are set for the child. They replace variables of the same names.
     pub(crate) variables: Vec<(&'static str, String)>,
     /// The variables that are removed and not set.
@@ -129,6 +131,7 @@ impl Spawner {
             env,
             fds: order.fds,
             stdin: self.null.as_fd(),
+            stderr: order.stderr,
             blocked: &BLOCKED,
             // A worker of this program clears it when its monitor thread runs, so that it can
             // finish its requests. Before that it has none.
@@ -210,6 +213,7 @@ mod tests {
                     slot: 0,
                     program: &Program::current().expect("/proc"),
                     fds: vec![writer.as_fd()],
+                    stderr: None,
                     variables,
                     removed: &["LISTEN_PID"],
                 },
@@ -291,6 +295,7 @@ mod tests {
                     slot: 0,
                     program: &Program::current().expect("/proc"),
                     fds: vec![writer.as_fd()],
+                    stderr: None,
                     variables: Vec::new(),
                     removed: &[],
                 },
@@ -328,6 +333,7 @@ mod tests {
                     slot: 0,
                     program: &Program::current().expect("/proc"),
                     fds: Vec::new(),
+                    stderr: None,
                     variables: Vec::new(),
                     removed: &[],
                 },
@@ -358,6 +364,7 @@ mod tests {
                         .rev()
                         .map(|(_, writer)| writer.as_fd())
                         .collect(),
+                    stderr: None,
                     variables: Vec::new(),
                     removed: &[],
                 },

@@ -7,9 +7,10 @@ use super::{ChildId, ProgramId, SlotId, Verdict};
 /// An action that the caller performs before it asks for the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Start a child in this slot. The answer is `Event::Started` or `Event::StartFailed`.
+    /// Start a child in this slot, or as a standby. The answer is `Event::Started` or
+    /// `Event::StartFailed`.
     Start {
-        /// The slot that the child will fill.
+        /// The slot that the child will fill, or the position of a standby.
         slot: SlotId,
         /// The id of the child.
         child: ChildId,
@@ -21,9 +22,25 @@ pub(crate) enum Action {
         /// Whether it may accept connections as soon as it is ready.
         gate: Gate,
     },
+    /// Open the gate of this standby: it fills this slot now, and accepts connections.
+    Promote {
+        /// The slot.
+        slot: SlotId,
+        /// The standby.
+        child: ChildId,
+        /// The child that left the slot unexpectedly.
+        previous: ChildId,
+    },
     /// Open the program again by its path, for a rollout. The answer is `Event::ProgramOpened` or
     /// `Event::ProgramFailed`.
     OpenProgram,
+    /// Report that this child is healthy: it has lived for `healthy_after`.
+    ///
+    /// If a child is healthy because of an event, the caller knows it.
+    ReportHealthy {
+        /// The child.
+        child: ChildId,
+    },
     /// Open the gate of this successor: from now on it accepts connections.
     Serve {
         /// The child.
@@ -80,7 +97,8 @@ pub(crate) enum Action {
 pub(crate) enum Gate {
     /// It does not wait.
     Open,
-    /// It waits for `Action::Serve`. A child that accepts by its own means cannot be made to wait.
+    /// It waits for `Action::Serve` or `Action::Promote`. A child that accepts by its own means cannot
+    /// be made to wait.
     Closed,
 }
 

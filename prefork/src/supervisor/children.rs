@@ -159,6 +159,14 @@ impl ChildTable {
         }
     }
 
+    /// Records that a standby of the table fills this slot now.
+    ///
+    /// It has an entry, because every standby filled its position from its `Action::Start` on.
+    pub(super) fn promote(&mut self, id: ChildId, slot: SlotId) {
+        let index = self.index(id);
+        self.filled[index] = entry_of(slot);
+    }
+
     /// Returns the draining children, each with its slot and its state, in any order.
     pub(super) fn draining(&self) -> Vec<(ChildId, SlotId, DrainState)> {
         let draining = |(&id, child): (&ChildId, &Child)| match child.location {
@@ -213,7 +221,8 @@ impl ChildTable {
             awaited: _,
             last_id: _,
         } = self;
-        form.number(child.slot.0 as u64);
+        let standby = child.slot.standby_number();
+        form.number(standby.map_or(child.slot.0, |number| 100 + number) as u64);
         match child.location {
             ChildLocation::Slot => form.number(0),
             ChildLocation::Successor(successor) => {

@@ -63,6 +63,7 @@ impl DrainState {
                 ChildEvent::StartFailed(_) | ChildEvent::Exited => DrainTransition::Gone,
                 // A child that is not a process yet sends nothing.
                 ChildEvent::Ready
+                | ChildEvent::Unready
                 | ChildEvent::Readiness(_)
                 | ChildEvent::MainEnded
                 | ChildEvent::Violation => DrainTransition::Stay,
@@ -79,6 +80,7 @@ impl DrainState {
                 ChildEvent::Started(_)
                 | ChildEvent::StartFailed(_)
                 | ChildEvent::Ready
+                | ChildEvent::Unready
                 | ChildEvent::Readiness(_)
                 | ChildEvent::MainEnded => DrainTransition::Stay,
             },
@@ -88,6 +90,7 @@ impl DrainState {
                 ChildEvent::Started(_)
                 | ChildEvent::StartFailed(_)
                 | ChildEvent::Ready
+                | ChildEvent::Unready
                 | ChildEvent::Readiness(_)
                 | ChildEvent::MainEnded
                 | ChildEvent::Violation => DrainTransition::Stay,

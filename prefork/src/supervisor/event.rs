@@ -31,6 +31,11 @@ pub(crate) enum Event {
         /// The child.
         child: ChildId,
     },
+    /// The child took back its readiness: it accepts no connection until it is ready again.
+    Unready {
+        /// The child.
+        child: ChildId,
+    },
     /// The first frame of the child contains whether it can report readiness. It corrects what
     /// `Started` assumed.
     Readiness {
@@ -136,6 +141,7 @@ pub(super) enum ChildEvent {
     Started(Readiness),
     StartFailed(StartFailure),
     Ready,
+    Unready,
     Readiness(Readiness),
     MainEnded,
     Violation,

@@ -2,6 +2,7 @@
 //!
 //! The fleet decides nothing. Only its methods change a state, so the index cannot miss a deadline.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::children::{Child, ChildLocation, ChildTable};
@@ -17,6 +18,10 @@ use super::{NormalForm, Policy, rollout::Rollouts};
 #[derive(Clone, Debug)]
 pub(super) struct Fleet {
     slots: Vec<Slot>,
+    /// The positions of the standbys. Empty until all slots were healthy for the first time.
+    standbys: Vec<Slot>,
+    /// The slots that wait for a replacement.
+    waiting: BTreeSet<SlotId>,
     /// How many slots have a healthy child.
     serving: usize,
     children: ChildTable,
@@ -36,11 +41,21 @@ struct Slot {
     failures: u32,
 }
 
+impl Slot {
+    const RETIRED: Self = Self {
+        state: SlotState::Retired,
+        program: ProgramId::OWN,
+        failures: 0,
+    };
+}
+
 impl Fleet {
     /// Creates a fleet of slots. The start of the first child of each is due.
     pub(super) fn new(slots: usize, now: Instant) -> Self {
         let mut fleet = Self {
             slots: Vec::new(),
+            standbys: Vec::new(),
+            waiting: BTreeSet::new(),
             serving: 0,
             children: ChildTable::new(),
             schedule: Schedule::default(),
@@ -54,21 +69,51 @@ impl Fleet {
     /// The caller has retired the slots that are removed. Their children drain without them.
     pub(super) fn resize(&mut self, slots: usize, now: Instant) {
         self.slots.truncate(slots);
-        let filling = self.slots.iter().enumerate();
-        let filling = filling.filter_map(|(slot, Slot { state, .. })| {
-            let child = state.child()?;
-            Some((child, SlotId(slot)))
-        });
-        self.children.reserve(slots, filling);
+        self.reserve(slots + self.standbys.len());
         self.slots.reserve_exact(slots - self.slots.len());
         for slot in self.slots.len()..slots {
-            let state = SlotState::Retired;
-            self.slots.push(Slot {
-                state,
-                program: ProgramId::OWN,
-                failures: 0,
-            });
+            self.slots.push(Slot::RETIRED);
             self.set_slot(SlotId(slot), SlotState::Unstarted { since: now });
+        }
+    }
+
+    /// Adds the positions of the standbys, if there are none. The start of each standby is due.
+    pub(super) fn add_standbys(&mut self, standbys: usize, now: Instant) {
+        if self.standbys.len() < standbys {
+            self.reserve(self.slots.len() + standbys);
+            self.standbys.resize(standbys, Slot::RETIRED);
+            for standby in self.standby_ids() {
+                self.set_slot(standby, SlotState::Unstarted { since: now });
+            }
+        }
+    }
+
+    fn reserve(&mut self, positions: usize) {
+        let slots = self.slots.iter().enumerate();
+        let slots = slots.map(|(number, slot)| (SlotId(number), slot));
+        let standbys = self.standbys.iter().enumerate();
+        let standbys = standbys.map(|(number, slot)| (SlotId::standby(number), slot));
+        let filling = slots.chain(standbys);
+        let filling = filling.filter_map(|(id, slot)| Some((slot.state.child()?, id)));
+        self.children.reserve(positions, filling);
+    }
+
+    pub(super) fn standby_ids(&self) -> impl ExactSizeIterator<Item = SlotId> + use<> {
+        (0..self.standbys.len()).map(SlotId::standby)
+    }
+
+    fn position(&self, slot: SlotId) -> Option<&Slot> {
+        match slot.standby_number() {
+            None => self.slots.get(slot.0),
+            Some(number) => self.standbys.get(number),
+        }
+    }
+
+    /// The caller knows that it exists.
+    fn position_mut(&mut self, slot: SlotId) -> &mut Slot {
+        match slot.standby_number() {
+            None => &mut self.slots[slot.0],
+            Some(number) => &mut self.standbys[number],
         }
     }
 
@@ -78,14 +123,13 @@ impl Fleet {
 
     /// Returns the state of this slot. A slot that does not exist is retired.
     pub(super) fn slot(&self, slot: SlotId) -> SlotState {
-        self.slots
-            .get(slot.0)
+        self.position(slot)
             .map_or(SlotState::Retired, |slot| slot.state)
     }
 
     pub(super) fn child(&self, child: ChildId) -> Option<Child> {
         match self.children.filled_by(child) {
-            Some(slot) if self.slots[slot.0].state.child() == Some(child) => Some(Child {
+            Some(slot) if self.slot(slot).child() == Some(child) => Some(Child {
                 slot,
                 location: ChildLocation::Slot,
             }),
@@ -96,7 +140,8 @@ impl Fleet {
 
     /// Returns the ids of all children in ascending order.
     pub(super) fn child_ids(&self) -> Vec<ChildId> {
-        let filling = self.slots.iter().filter_map(|slot| slot.state.child());
+        let positions = self.slots.iter().chain(&self.standbys);
+        let filling = positions.filter_map(|slot| slot.state.child());
         let mut ids: Vec<_> = filling.chain(self.children.other_ids()).collect();
         ids.sort_unstable();
         ids
@@ -120,8 +165,36 @@ impl Fleet {
     }
 
     /// Returns the slot or child with the earliest deadline, if it has passed.
+    ///
+    /// A slot that waits for a replacement is due before its deadline if a standby is ready.
     pub(super) fn due(&self, now: Instant) -> Option<DeadlineKey> {
-        self.schedule.due(now)
+        let waiting = self.waiting.first();
+        let waiting = waiting.filter(|_| self.ready_standby().is_some());
+        waiting
+            .map(|&slot| DeadlineKey::Slot(slot))
+            .or_else(|| self.schedule.due(now))
+    }
+
+    /// Returns the position of the first standby that is ready.
+    pub(super) fn ready_standby(&self) -> Option<SlotId> {
+        let is_ready = |slot: &Slot| slot.state.is_serving();
+        let number = self.standbys.iter().position(is_ready)?;
+        Some(SlotId::standby(number))
+    }
+
+    /// The child of this standby fills this slot now. The caller then sets the state of the
+    /// position that it has left.
+    pub(super) fn promote(&mut self, standby: SlotId, slot: SlotId) {
+        let position = self.position_mut(standby);
+        position.failures = 0;
+        let promoted = position.clone();
+        if let Some(child) = promoted.state.child() {
+            self.children.promote(child, slot);
+        }
+        let position = self.position_mut(slot);
+        position.program = promoted.program;
+        position.failures = 0;
+        self.set_slot(slot, promoted.state);
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -129,9 +202,16 @@ impl Fleet {
     }
 
     pub(super) fn set_slot(&mut self, slot: SlotId, state: SlotState) {
-        let old = std::mem::replace(&mut self.slots[slot.0].state, state);
-        self.serving -= usize::from(old.is_serving());
-        self.serving += usize::from(state.is_serving());
+        let old = std::mem::replace(&mut self.position_mut(slot).state, state);
+        if !slot.is_standby() {
+            self.serving -= usize::from(old.is_serving());
+            self.serving += usize::from(state.is_serving());
+            if state.awaits_replacement() {
+                self.waiting.insert(slot);
+            } else if old.awaits_replacement() {
+                self.waiting.remove(&slot);
+            }
+        }
         self.schedule
             .update(DeadlineKey::Slot(slot), old.deadline(), state.deadline());
     }
@@ -144,14 +224,14 @@ impl Fleet {
     /// Adds a new child to this slot. The caller returns its `Action::Start`.
     pub(super) fn request_start(&mut self, slot: SlotId, program: ProgramId) -> ChildId {
         let child = self.children.insert(slot, |_| ChildLocation::Slot);
-        self.slots[slot.0].program = program;
+        self.position_mut(slot).program = program;
         self.set_slot(slot, SlotState::SpawnRequested { child });
         child
     }
 
     /// The program of the child of this slot, or of the last one.
     pub(super) fn program(&self, slot: SlotId) -> Option<ProgramId> {
-        self.slots.get(slot.0).map(|slot| slot.program)
+        self.position(slot).map(|slot| slot.program)
     }
 
     /// How many slots have a child that runs another program than this one.
@@ -197,7 +277,7 @@ impl Fleet {
     ///
     /// Returns how many children in a row were not healthy.
     pub(super) fn count_failure(&mut self, slot: SlotId, condition: Health) -> u32 {
-        let failures = &mut self.slots[slot.0].failures;
+        let failures = &mut self.position_mut(slot).failures;
         *failures = match condition {
             Health::Healthy => 0,
             Health::Unhealthy => failures.saturating_add(1),
@@ -240,17 +320,20 @@ impl Fleet {
     pub(super) fn write_normal(&self, form: &mut NormalForm, policy: &Policy, rollouts: &Rollouts) {
         let Self {
             slots,
+            standbys,
             // These repeat what the states contain.
+            waiting: _,
             serving: _,
             schedule: _,
             children,
         } = self;
         form.number(slots.len() as u64);
+        form.number(standbys.len() as u64);
         for Slot {
             state,
             program,
             failures,
-        } in slots
+        } in slots.iter().chain(standbys)
         {
             state.write_normal(form, policy);
             form.number(rollouts.rank(*program));
@@ -266,9 +349,10 @@ impl Fleet {
 
     /// All deadlines, from a full scan and from the index.
     #[cfg(test)]
-    pub(super) fn scan_and_index(&self) -> [std::collections::BTreeSet<(Instant, DeadlineKey)>; 2] {
+    pub(super) fn scan_and_index(&self) -> [BTreeSet<(Instant, DeadlineKey)>; 2] {
         let slots = self
             .slot_ids()
+            .chain(self.standby_ids())
             .filter_map(|slot| Some((self.slot(slot).deadline()?, DeadlineKey::Slot(slot))));
         let draining = self.child_ids().into_iter().filter_map(|child| {
             let location = self.child(child)?.location;

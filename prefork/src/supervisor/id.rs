@@ -1,8 +1,30 @@
 //! The ids of slots, children and programs, as events and actions carry them.
 
 /// A numbered position that one serving child fills. Counts from 0.
+///
+/// A standby fills no slot of the fleet. It has a position of its own, with the states of a slot.
+/// These positions count from [`FIRST_STANDBY`](Self::FIRST_STANDBY).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SlotId(pub(crate) usize);
+
+impl SlotId {
+    /// The position of the first standby. No fleet has as many slots.
+    pub(crate) const FIRST_STANDBY: usize = 1 << 30;
+
+    /// The position of the standby with this number. Counts from 0.
+    pub(crate) fn standby(number: usize) -> Self {
+        Self(Self::FIRST_STANDBY + number)
+    }
+
+    /// The number of the standby; `None` for a slot of the fleet.
+    pub(crate) fn standby_number(self) -> Option<usize> {
+        self.0.checked_sub(Self::FIRST_STANDBY)
+    }
+
+    pub(crate) fn is_standby(self) -> bool {
+        self.standby_number().is_some()
+    }
+}
 
 /// One started process, or the attempt to start one.
 ///

@@ -1,5 +1,7 @@
 //! The phases of the whole fleet, from the first start to the outcome.
 
+use std::time::Instant;
+
 use super::{FleetOutcome, Stop};
 #[cfg(test)]
 use super::{NormalForm, StopMode};
@@ -15,6 +17,8 @@ pub(super) enum Phase {
     Announcing,
     /// The master is ready. Children that exit are replaced.
     Running,
+    /// A stop was requested. The children serve on until `until`, but none is started any more.
+    Delaying { stop: Stop, until: Instant },
     /// No child is started any more. All children drain.
     Stopping {
         stop: Stop,
@@ -48,14 +52,16 @@ impl Phase {
         match self {
             Self::StartingUp { .. } | Self::AllStarted | Self::Announcing => RecoveryMode::Later,
             Self::Running => RecoveryMode::Allowed,
-            Self::Stopping { .. } | Self::Ended(_) => RecoveryMode::Over,
+            Self::Delaying { .. } | Self::Stopping { .. } | Self::Ended(_) => RecoveryMode::Over,
         }
     }
 
     /// Returns the stop, if one has begun.
     pub(super) fn stop(&self) -> Option<Stop> {
         match self {
-            Self::Stopping { stop, .. } | Self::Ended(FleetOutcome { stop, .. }) => Some(*stop),
+            Self::Delaying { stop, .. }
+            | Self::Stopping { stop, .. }
+            | Self::Ended(FleetOutcome { stop, .. }) => Some(*stop),
             Self::StartingUp { .. } | Self::AllStarted | Self::Announcing | Self::Running => None,
         }
     }
@@ -70,6 +76,11 @@ impl Phase {
             Self::AllStarted => form.number(1),
             Self::Announcing => form.number(2),
             Self::Running => form.number(3),
+            // A delayed stop is graceful.
+            Self::Delaying { stop: _, until } => {
+                form.number(6);
+                form.time(*until);
+            }
             Self::Stopping { stop, listeners } => {
                 let Stop {
                     // No rule reads these. The model checks them.
@@ -96,7 +107,11 @@ impl Phase {
         match self {
             Self::StartingUp { .. } | Self::AllStarted if missing == 0 => *self = Self::AllStarted,
             Self::StartingUp { .. } | Self::AllStarted => *self = Self::StartingUp { missing },
-            Self::Announcing | Self::Running | Self::Stopping { .. } | Self::Ended(_) => {}
+            Self::Announcing
+            | Self::Running
+            | Self::Delaying { .. }
+            | Self::Stopping { .. }
+            | Self::Ended(_) => {}
         }
     }
 
@@ -113,6 +128,7 @@ impl Phase {
             Self::AllStarted
             | Self::Announcing
             | Self::Running
+            | Self::Delaying { .. }
             | Self::Stopping { .. }
             | Self::Ended(_) => {}
         }

@@ -202,9 +202,7 @@ impl Rollouts {
     }
 
     /// Ends the rollout if every slot was handled.
-    ///
-    /// `left`: the number of slots with a child of a program that is not the accepted one.
-    pub(super) fn conclude(&mut self, slots: usize, left: impl FnOnce(ProgramId) -> usize) {
+    pub(super) fn conclude(&mut self, slots: usize) {
         let Some(Rollout { began, stage }) = self.current else {
             return;
         };
@@ -218,7 +216,7 @@ impl Rollouts {
                 }));
             }
             RolloutStage::RollingBack(progress, refusal) if progress.is_over(slots) => {
-                self.end_refused(refusal, left(self.accepted));
+                self.end_refused(refusal);
             }
             RolloutStage::Opening
             | RolloutStage::RollingOut(_)
@@ -228,23 +226,32 @@ impl Rollouts {
     }
 
     /// The rollout was refused, and what it had changed is rolled back.
-    pub(super) fn end_refused(&mut self, refusal: Refusal, left: usize) {
+    pub(super) fn end_refused(&mut self, refusal: Refusal) {
         let rolled_back = self.progress().map_or(0, |progress| progress.replaced);
         if let Some(Rollout { began, stage }) = &mut self.current {
             *stage = RolloutStage::Ended(Verdict::Refused {
                 refusal,
                 rolled_back,
-                left,
+                // They are counted when the verdict is returned: until then one can exit.
+                left: 0,
                 began: *began,
             });
         }
     }
 
     /// Returns the verdict if it is due.
-    pub(super) fn take_verdict(&mut self) -> Option<Verdict> {
-        let RolloutStage::Ended(verdict) = self.current?.stage else {
+    ///
+    /// `count_left` returns the number of slots with a child of a program that is not this one.
+    pub(super) fn take_verdict(
+        &mut self,
+        count_left: impl FnOnce(ProgramId) -> usize,
+    ) -> Option<Verdict> {
+        let RolloutStage::Ended(mut verdict) = self.current?.stage else {
             return None;
         };
+        if let Verdict::Refused { left, .. } = &mut verdict {
+            *left = count_left(self.accepted);
+        }
         self.current = None;
         Some(verdict)
     }

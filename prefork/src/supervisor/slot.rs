@@ -44,6 +44,8 @@ pub(super) enum SlotState {
     },
     /// The child is healthy.
     Serving { child: ChildId, since: Instant },
+    /// The child was healthy, and has taken back its readiness. It keeps its slot.
+    Unready { child: ChildId },
     /// The `main` of the child has ended. Its process has until `exit_deadline` to exit; then the
     /// child leaves the slot and drains.
     Ending {
@@ -122,13 +124,19 @@ impl SlotState {
         matches!(self, Self::Serving { .. })
     }
 
+    /// Whether a child has left it, and another one is to fill it.
+    pub(super) fn awaits_replacement(self) -> bool {
+        matches!(self, Self::Recovering { .. } | Self::Reverting { .. })
+    }
+
     /// Whether the child serves or may become healthy.
     pub(super) fn may_serve(self) -> bool {
         match self {
             Self::SpawnRequested { .. }
             | Self::Starting { .. }
             | Self::Probation { .. }
-            | Self::Serving { .. } => true,
+            | Self::Serving { .. }
+            | Self::Unready { .. } => true,
             Self::Unstarted { .. }
             | Self::Recovering { .. }
             | Self::Reverting { .. }
@@ -138,6 +146,11 @@ impl SlotState {
             | Self::Killed { .. }
             | Self::Retired => false,
         }
+    }
+
+    /// Whether the child, as a successor, may replace another one.
+    pub(super) fn may_succeed(self) -> bool {
+        self.may_serve() && !matches!(self, Self::Unready { .. })
     }
 
     /// The first state of a started child.
@@ -206,6 +219,7 @@ impl SlotState {
             | Self::Starting { child, .. }
             | Self::Probation { child, .. }
             | Self::Serving { child, .. }
+            | Self::Unready { child }
             | Self::Ending { child, .. }
             | Self::MustKill { child, .. }
             | Self::Killed { child, .. } => Some(child),
@@ -233,6 +247,7 @@ impl SlotState {
             Self::Deferred { .. }
             | Self::SpawnRequested { .. }
             | Self::Serving { .. }
+            | Self::Unready { .. }
             | Self::Retired => None,
         }
     }
@@ -250,16 +265,23 @@ impl SlotState {
             Self::Starting { child, since, .. } | Self::Probation { child, since, .. } => {
                 Self::on_event_before_healthy(child, since, fact, now, policy)
             }
-            Self::Serving { child, .. } => match fact {
+            Self::Serving { child, .. } if fact == ChildEvent::Unready => {
+                Transition::Become(Self::Unready { child })
+            }
+            Self::Unready { child } if fact == ChildEvent::Ready => {
+                Transition::Become(Self::Serving { child, since: now })
+            }
+            Self::Serving { child, .. } | Self::Unready { child } => match fact {
                 ChildEvent::Violation => Self::violated(child, Health::Healthy, now),
                 ChildEvent::MainEnded => {
                     Transition::Become(Self::ending(child, Health::Healthy, now, policy))
                 }
                 ChildEvent::Exited => Transition::Die(Health::Healthy),
-                // It stays healthy whatever it sends. A start is answered once.
+                // It stays as it is whatever else it sends. A start is answered once.
                 ChildEvent::Started(_)
                 | ChildEvent::StartFailed(_)
                 | ChildEvent::Ready
+                | ChildEvent::Unready
                 | ChildEvent::Readiness(_) => Transition::Stay,
             },
             Self::Ending {
@@ -271,6 +293,7 @@ impl SlotState {
                 ChildEvent::Started(_)
                 | ChildEvent::StartFailed(_)
                 | ChildEvent::Ready
+                | ChildEvent::Unready
                 | ChildEvent::Readiness(_)
                 | ChildEvent::MainEnded => Transition::Stay,
             },
@@ -280,6 +303,7 @@ impl SlotState {
                 ChildEvent::Started(_)
                 | ChildEvent::StartFailed(_)
                 | ChildEvent::Ready
+                | ChildEvent::Unready
                 | ChildEvent::Readiness(_)
                 | ChildEvent::MainEnded
                 | ChildEvent::Violation => Transition::Stay,
@@ -302,6 +326,7 @@ impl SlotState {
             ChildEvent::Exited => Transition::Fail(StartFailure::Transient),
             // A child that is not a process yet sends nothing.
             ChildEvent::Ready
+            | ChildEvent::Unready
             | ChildEvent::Readiness(_)
             | ChildEvent::MainEnded
             | ChildEvent::Violation => Transition::Stay,
@@ -317,6 +342,10 @@ impl SlotState {
     ) -> Transition {
         match fact {
             ChildEvent::Ready => Transition::Become(Self::Serving { child, since: now }),
+            // It can report its readiness, as this shows.
+            ChildEvent::Unready => {
+                Transition::Become(Self::started(child, since, Readiness::Notified, policy))
+            }
             // The time counts from the start in both cases, so a change gives no extra time.
             ChildEvent::Readiness(readiness) => {
                 Transition::Become(Self::started(child, since, readiness, policy))
@@ -369,6 +398,7 @@ impl SlotState {
             Self::Deferred { .. }
             | Self::SpawnRequested { .. }
             | Self::Serving { .. }
+            | Self::Unready { .. }
             | Self::Retired => TimeoutAction::Stay,
         }
     }
@@ -454,6 +484,7 @@ impl SlotState {
                 form.number(11);
                 form.time(since);
             }
+            Self::Unready { child: _ } => form.number(12),
         }
     }
 
@@ -484,7 +515,8 @@ impl SlotState {
             }
             Self::Starting { child, .. }
             | Self::Probation { child, .. }
-            | Self::Serving { child, .. } => Some((
+            | Self::Serving { child, .. }
+            | Self::Unready { child } => Some((
                 child,
                 DrainState::NotYetAsked {
                     since: now,

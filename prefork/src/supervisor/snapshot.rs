@@ -1,5 +1,7 @@
 //! The state of the fleet, as the caller can read it between two events.
 
+use std::time::Instant;
+
 use super::children::ChildLocation;
 use super::draining::DrainState;
 use super::fleet::Fleet;
@@ -29,9 +31,37 @@ impl Snapshot<'_> {
         matches!(self.phase, Phase::Announcing | Phase::Running)
     }
 
+    /// Whether the master is ready and no stop has begun.
+    pub(crate) fn is_running(self) -> bool {
+        *self.phase == Phase::Running
+    }
+
     /// The stop, if one has begun. From then on no child is started.
     pub(crate) fn stop(self) -> Option<Stop> {
         self.phase.stop()
+    }
+
+    /// Until when the children serve on, if a stop was requested and they do.
+    pub(crate) fn delayed_until(self) -> Option<Instant> {
+        match self.phase {
+            Phase::Delaying { until, .. } => Some(*until),
+            Phase::StartingUp { .. }
+            | Phase::AllStarted
+            | Phase::Announcing
+            | Phase::Running
+            | Phase::Stopping { .. }
+            | Phase::Ended(_) => None,
+        }
+    }
+
+    /// Whether this child fills a slot and is healthy, or is a successor that is ready.
+    pub(crate) fn is_healthy(self, child: ChildId) -> bool {
+        let known = self.fleet.child(child);
+        known.is_some_and(|known| match known.location {
+            ChildLocation::Slot => self.fleet.slot(known.slot).is_serving(),
+            ChildLocation::Successor(successor) => successor.state.is_serving(),
+            ChildLocation::DrainingChild(_) => false,
+        })
     }
 
     /// Whether the supervisor waits for this child to drain. Its exit does not count.

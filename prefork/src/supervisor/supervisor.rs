@@ -22,7 +22,7 @@ use super::slot::{Health, SlotState, TimeoutAction, Transition};
 use super::successor::{Successor, SuccessorTimeout};
 use super::{
     Action, ChildId, Event, FleetOutcome, Gate, Policy, ProgramId, Refusal, RefusalStage, SlotId,
-    Snapshot, StartFailure, Stop, StopCause, StopMode,
+    Snapshot, StartFailure, Stop, StopCause, StopMode, Verdict,
 };
 
 /// Decides what happens to a fleet of children.
@@ -35,8 +35,8 @@ use super::{
 /// The caller performs each action before it asks for the next one. It answers a `Start` with
 /// `Started` or `StartFailed`, and an `AnnounceMasterReady` with `MasterReady` or `HookFailed`. If
 /// a start is not answered, the supervisor waits for it until a stop or until its slot is removed,
-/// and then gives it up after a while, like a child that cannot be killed. Time never runs backwards. Events about children
-/// that are unknown or have exited change nothing.
+/// and then gives it up after a while, like a child that cannot be killed. Time never runs backwards.
+/// Events about children that are unknown or have exited change nothing.
 ///
 /// The supervisor derives decisions from its state when asked, and queues none when an event
 /// arrives, so no event can come between a decision and its reason. Every decision becomes due at
@@ -75,6 +75,7 @@ impl Supervisor {
             Event::Started { child, readiness } => (child, ChildEvent::Started(readiness)),
             Event::StartFailed { child, failure } => (child, ChildEvent::StartFailed(failure)),
             Event::Ready { child } => (child, ChildEvent::Ready),
+            Event::Unready { child } => (child, ChildEvent::Unready),
             Event::Readiness { child, readiness } => (child, ChildEvent::Readiness(readiness)),
             Event::MainEnded { child } => (child, ChildEvent::MainEnded),
             Event::Violation { child } => (child, ChildEvent::Violation),
@@ -111,7 +112,10 @@ impl Supervisor {
         {
             self.rollout_timed_out(now);
         }
-        while let Some(key) = self.fleet.due(now) {
+        if self.is_delay_over(now) {
+            self.end_delay(now);
+        }
+        while let Some(key) = self.next_due(now) {
             let action = match key {
                 DeadlineKey::Slot(slot) => self.on_slot_timeout(slot, now),
                 DeadlineKey::Child(child) => self.on_child_timeout(child, now),
@@ -120,8 +124,20 @@ impl Supervisor {
                 return action;
             }
         }
+        if self.is_delay_over(now) {
+            // A child whose start was not answered was the last one that could accept.
+            return self.next_action(now);
+        }
         self.next_rollout_action(now)
             .or_else(|| self.next_phase_action())
+    }
+
+    fn next_due(&mut self, now: Instant) -> Option<DeadlineKey> {
+        if self.is_healthy() {
+            // Not before: standbys must not delay the start of the fleet.
+            self.fleet.add_standbys(self.policy.standbys, now);
+        }
+        self.fleet.due(now)
     }
 
     /// Returns when to ask again if no event comes first.
@@ -129,7 +145,8 @@ impl Supervisor {
     /// `None`: only an event can change anything. Once `next_action` has returned `None`, the
     /// deadline is in the future.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let all = [self.fleet.deadline(), self.rollouts.deadline()];
+        let delay = self.snapshot().delayed_until();
+        let all = [delay, self.fleet.deadline(), self.rollouts.deadline()];
         all.into_iter().flatten().min()
     }
 
@@ -253,6 +270,12 @@ impl Supervisor {
         if self.fleet.program(slot) != Some(self.rollouts.accepted) {
             return self.revert(slot, child, now);
         }
+        // A standby has not served yet: its exit is that of a start that failed.
+        let condition = if slot.is_standby() {
+            Health::Unhealthy
+        } else {
+            condition
+        };
         let failures = self.fleet.count_failure(slot, condition);
         let backoff = self.policy.backoff.delay(failures, &mut self.jitter);
         let until = after(now, backoff.saturating_add(self.policy.recover_interval));
@@ -270,7 +293,7 @@ impl Supervisor {
     /// many are replaced as the budget allows.
     fn recover(&mut self, slot: SlotId, child: ChildId, now: Instant) -> Option<Action> {
         match self.budget.record_exit(now) {
-            BudgetResult::Allowed => Some(self.start(slot, Some(child))),
+            BudgetResult::Allowed => Some(self.fill(slot, child, now)),
             BudgetResult::Exceeded { exits } => {
                 let cause = StopCause::OverRecovery {
                     exits,
@@ -286,6 +309,28 @@ impl Supervisor {
         }
     }
 
+    /// Replaces the child that has left this slot: by a standby, if one is ready.
+    fn fill(&mut self, slot: SlotId, previous: ChildId, now: Instant) -> Action {
+        let standby = self.fleet.ready_standby().filter(|_| !slot.is_standby());
+        let promoted = standby.and_then(|standby| {
+            let child = self.fleet.slot(standby).child()?;
+            Some((standby, child))
+        });
+        let Some((standby, child)) = promoted else {
+            return self.start(slot, Some(previous));
+        };
+        self.fleet.promote(standby, slot);
+        // The promotion had no delay. So the delay comes before the next start.
+        let pause = self.policy.recover_interval.max(self.policy.standby_pause);
+        let since = after(now, pause);
+        self.fleet.set_slot(standby, SlotState::Unstarted { since });
+        Action::Promote {
+            slot,
+            child,
+            previous,
+        }
+    }
+
     fn start(&mut self, slot: SlotId, previous: Option<ChildId>) -> Action {
         let program = self.rollouts.accepted;
         let child = self.fleet.request_start(slot, program);
@@ -294,7 +339,11 @@ impl Supervisor {
             child,
             program,
             previous,
-            gate: Gate::Open,
+            gate: if slot.is_standby() {
+                Gate::Closed
+            } else {
+                Gate::Open
+            },
         }
     }
 
@@ -314,11 +363,12 @@ impl Supervisor {
             return;
         }
         let removed = self.fleet.slot_ids().skip(slots.get());
+        let is_removed = |slot: SlotId| slot.0 >= slots.get() && !slot.is_standby();
         // The next ones begin to drain: at most one child of a slot drains.
         self.end_draining(now, |slot, fleet| {
-            slot.0 >= slots.get() && fleet.slot(slot).child().is_some()
+            is_removed(slot) && fleet.slot(slot).child().is_some()
         });
-        self.remove_successors(now, |slot| slot.0 >= slots.get());
+        self.remove_successors(now, is_removed);
         for slot in removed {
             self.retire(slot, now);
         }
@@ -342,10 +392,58 @@ impl Supervisor {
     }
 
     fn stop_requested(&mut self, urgency: StopMode, now: Instant) {
+        let may_wait = !self.policy.drain_delay.is_zero() && self.phase == Phase::Running;
+        if may_wait && urgency == StopMode::Graceful {
+            return self.delay_stop(now);
+        }
         self.stop(StopCause::Requested, now);
+        if urgency == StopMode::Immediate {
+            self.end_delay(now);
+        }
         if let (StopMode::Immediate, Phase::Stopping { stop, .. }) = (urgency, &mut self.phase) {
             stop.mode = StopMode::Immediate;
             self.end_draining(now, |_, _| true);
+        }
+    }
+
+    /// Begins a stop, and lets the children of the slots serve on for `drain_delay`.
+    fn delay_stop(&mut self, now: Instant) {
+        let stop = Stop {
+            cause: StopCause::Requested,
+            began: now,
+            mode: StopMode::Graceful,
+        };
+        let until = after(now, self.policy.drain_delay);
+        self.phase = Phase::Delaying { stop, until };
+        self.end_rollouts(now);
+        for slot in self.fleet.slot_ids() {
+            // Nothing is started any more.
+            if self.fleet.slot(slot).child().is_none() {
+                self.fleet.set_slot(slot, SlotState::Retired);
+            }
+        }
+    }
+
+    /// Whether a stop was delayed, and its time is over or no child accepts any more.
+    fn is_delay_over(&self, now: Instant) -> bool {
+        matches!(self.phase, Phase::Delaying { until, .. }
+            if until <= now || !self.fleet.has_accepting())
+    }
+
+    /// The children drain now, if the stop was delayed.
+    fn end_delay(&mut self, now: Instant) {
+        if let Phase::Delaying { stop, .. } = self.phase {
+            self.drain_all(stop, now);
+        }
+    }
+
+    fn end_rollouts(&mut self, now: Instant) {
+        self.rollouts.stop();
+        for (_, _, successor) in self.fleet.successors() {
+            self.drain(successor.state, now);
+        }
+        for standby in self.fleet.standby_ids() {
+            self.retire(standby, now);
         }
     }
 
@@ -359,12 +457,13 @@ impl Supervisor {
             began: now,
             mode: StopMode::Graceful,
         };
+        self.end_rollouts(now);
+        self.drain_all(stop, now);
+    }
+
+    fn drain_all(&mut self, stop: Stop, now: Instant) {
         let listeners = ListenersState::Open;
         self.phase = Phase::Stopping { stop, listeners };
-        self.rollouts.stop();
-        for (_, _, successor) in self.fleet.successors() {
-            self.drain(successor.state, now);
-        }
         for slot in self.fleet.slot_ids() {
             self.retire(slot, now);
         }
@@ -391,11 +490,11 @@ impl Supervisor {
             TimeoutAction::Stay => None,
             TimeoutAction::Become(state) => {
                 self.enter(slot, state);
-                None
+                state.child().map(|child| Action::ReportHealthy { child })
             }
             TimeoutAction::Start => Some(self.start(slot, None)),
             TimeoutAction::Recover(child) => self.recover(slot, child, now),
-            TimeoutAction::Revert(child) => Some(self.start(slot, Some(child))),
+            TimeoutAction::Revert(child) => Some(self.fill(slot, child, now)),
             TimeoutAction::Kill {
                 child,
                 reason,
@@ -460,6 +559,7 @@ impl Supervisor {
             Phase::StartingUp { .. }
             | Phase::Announcing
             | Phase::Running
+            | Phase::Delaying { .. }
             | Phase::Stopping { .. }
             | Phase::Ended(_) => None,
         }
@@ -487,8 +587,7 @@ impl Supervisor {
                 stage: RefusalStage::Open,
                 child: None,
             };
-            self.rollouts
-                .end_refused(refusal, self.fleet.count_others(self.rollouts.accepted));
+            self.rollouts.end_refused(refusal);
         }
     }
 
@@ -504,7 +603,7 @@ impl Supervisor {
             Transition::Stay => {}
             Transition::Become(state) | Transition::Confirm(state) => {
                 let successor = successor.with_state(state);
-                if state.may_serve() {
+                if state.may_succeed() {
                     self.fleet.set_successor(child, successor);
                 } else {
                     self.end_draining(now, |other, _| other == slot);
@@ -543,7 +642,7 @@ impl Supervisor {
         match successor.on_timeout(now) {
             SuccessorTimeout::AsInSlot(TimeoutAction::Become(state)) => {
                 self.fleet.set_successor(child, successor.with_state(state));
-                None
+                Some(Action::ReportHealthy { child })
             }
             SuccessorTimeout::AsInSlot(TimeoutAction::Kill { reason, .. }) => {
                 self.end_draining(now, |other, _| other == slot);
@@ -675,8 +774,7 @@ impl Supervisor {
             None => self.refuse(refusal, now),
             Some(refusal) => {
                 self.remove_successors(now, |_| true);
-                let left = self.fleet.count_others(self.rollouts.accepted);
-                self.rollouts.end_refused(refusal, left);
+                self.rollouts.end_refused(refusal);
             }
         }
     }
@@ -689,10 +787,27 @@ impl Supervisor {
             return Some(start);
         }
         let fleet = &self.fleet;
-        self.rollouts.conclude(fleet.slot_ids().len(), |accepted| {
-            fleet.count_others(accepted)
-        });
-        self.rollouts.take_verdict().map(Action::ReportVerdict)
+        self.rollouts.conclude(fleet.slot_ids().len());
+        let count_left = |accepted| fleet.count_others(accepted);
+        let verdict = self.rollouts.take_verdict(count_left)?;
+        if let Verdict::Accepted { .. } = verdict {
+            self.renew_standbys(now);
+        }
+        Some(Action::ReportVerdict(verdict))
+    }
+
+    /// The standbys of the program before drain, and those of the accepted one are started.
+    fn renew_standbys(&mut self, now: Instant) {
+        for standby in self.fleet.standby_ids() {
+            // At most one child of a position drains.
+            self.end_draining(now, |other, fleet| {
+                other == standby && fleet.slot(standby).child().is_some()
+            });
+            self.retire(standby, now);
+            self.fleet.count_failure(standby, Health::Healthy);
+            self.fleet
+                .set_slot(standby, SlotState::Unstarted { since: now });
+        }
     }
 
     /// Starts the next successor, if the rollout allows another one now.

@@ -1,14 +1,64 @@
 //! Connected pairs of seqpacket sockets, which keep message boundaries.
 
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use nix::sys::socket::MsgFlags;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
 
 /// The flag for a send without SIGPIPE.
 ///
 /// If the peer has closed its end, the send only returns an error.
 pub(crate) const NOSIGNAL: MsgFlags = MsgFlags::from_bits_retain(libc::MSG_NOSIGNAL);
+
+/// Received descriptors are close-on-exec.
+#[cfg(target_os = "linux")]
+const RECEIVE_FLAGS: MsgFlags = MsgFlags::MSG_CMSG_CLOEXEC;
+/// Only a master sends descriptors, and no master runs on this system.
+#[cfg(not(target_os = "linux"))]
+const RECEIVE_FLAGS: MsgFlags = MsgFlags::empty();
+
+/// Sends a message with descriptors, without waiting.
+///
+/// # Errors
+/// Those of `sendmsg(2)`.
+pub(crate) fn send_with_descriptors(
+    socket: BorrowedFd<'_>,
+    message: &[u8],
+    descriptors: [BorrowedFd<'_>; 2],
+) -> nix::Result<usize> {
+    let numbers = descriptors.map(|fd| fd.as_raw_fd());
+    let control = [ControlMessage::ScmRights(&numbers)];
+    let flags = MsgFlags::MSG_DONTWAIT | NOSIGNAL;
+    let parts = [IoSlice::new(message)];
+    sendmsg::<UnixAddr>(socket.as_raw_fd(), &parts, &control, flags, None)
+}
+
+/// Receives a message and up to two descriptors, without waiting. Returns the length of the message.
+///
+/// # Errors
+/// Those of `recvmsg(2)`.
+pub(crate) fn receive_with_descriptors(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: MsgFlags,
+) -> nix::Result<(usize, Vec<OwnedFd>)> {
+    let mut control = nix::cmsg_space!([i32; 2]);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let flags = flags | MsgFlags::MSG_DONTWAIT | RECEIVE_FLAGS;
+    let socket = socket.as_raw_fd();
+    let message = recvmsg::<UnixAddr>(socket, &mut parts, Some(&mut control), flags)?;
+    let mut descriptors = Vec::new();
+    for part in message.cmsgs().into_iter().flatten() {
+        let ControlMessageOwned::ScmRights(numbers) = part else {
+            continue;
+        };
+        for number in numbers {
+            // SAFETY: the kernel has just created this descriptor, and no other code knows it.
+            descriptors.push(unsafe { OwnedFd::from_raw_fd(number) });
+        }
+    }
+    Ok((message.bytes, descriptors))
+}
 
 /// Creates both ends, close-on-exec and non-blocking.
 ///

@@ -45,6 +45,37 @@ pub(crate) fn write_now(line: &[u8]) -> io::Result<()> {
     writer.write(io::stderr().as_fd(), line)
 }
 
+/// Whether stderr has room for log lines besides other output.
+///
+/// A pipe or a socket has room if it is at most a quarter full. A pipe of 16 pages is full after 16
+/// writes of more than half a page, so its bytes are not its whole length. All others have room.
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+pub(crate) fn has_room() -> bool {
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::sys::socket::{getsockopt, sockopt::SndBuf};
+
+    let stderr = io::stderr();
+    let Ok(stat) = fstat(&stderr) else {
+        return true;
+    };
+    let (request, capacity) = match stat.st_mode & libc::S_IFMT {
+        libc::S_IFIFO => {
+            let size = fcntl(&stderr, FcntlArg::F_GETPIPE_SZ);
+            (
+                libc::FIONREAD,
+                size.ok().and_then(|size| usize::try_from(size).ok()),
+            )
+        }
+        libc::S_IFSOCK => (libc::TIOCOUTQ, getsockopt(&stderr, SndBuf).ok()),
+        _ => return true,
+    };
+    let mut queued: libc::c_int = 0;
+    // SAFETY: both requests store one integer, which outlives the call.
+    let result = unsafe { libc::ioctl(stderr.as_raw_fd(), request, &raw mut queued) };
+    let queued = usize::try_from(queued).unwrap_or(0);
+    result < 0 || capacity.is_none_or(|capacity| queued <= capacity / 4)
+}
+
 /// The state of the last write.
 struct StderrWriter {
     file: Option<FileIdentity>,

@@ -208,7 +208,7 @@ impl FromWorker for Ready {
     const NEEDS: Needs = Needs::Ready;
 
     fn from_worker(worker: &Worker, _info: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
-        Ok(Ready(Arc::clone(&worker.context.ready_notifier)))
+        Ok(Ready(Arc::clone(&worker.context)))
     }
 }
 

@@ -3,6 +3,7 @@
 //! `main` and the monitor thread share it. It does not decide anything about the shutdown.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,11 @@ use nix::sys::signal::Signal;
 
 use super::listeners::WorkerListeners;
 use super::master_death_hook::MasterDeathHook;
-use super::ready::ReadyNotifier;
+use super::ready_notifier::ReadyNotifier;
 use super::shutdown::{Shutdown, ShutdownProgress};
 use crate::channel::MainEnd;
 use crate::error::Error;
-use crate::net::ConnTracker;
+use crate::net::{AcceptGate, ConnTracker};
 use crate::sys;
 use crate::sys::signals::SignalReceiver;
 use crate::sys::waker::Waker;
@@ -25,7 +26,10 @@ use crate::tls::WorkerTls;
 /// It is a worker, or the process of single-process mode.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(super) slot: usize,
+    /// Of a standby: a number after those of all slots, until the master promotes it.
+    pub(super) slot: AtomicUsize,
+    /// It was started without a slot. Its raw listeners wait for the gate, too.
+    pub(super) is_standby: bool,
     pub(super) listeners: WorkerListeners,
     pub(super) tracker: Arc<ConnTracker>,
     pub(super) shutdown: Arc<ShutdownProgress>,
@@ -43,6 +47,7 @@ pub(crate) struct Context {
 
 /// What `main` declares by its arguments.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct BodySpec {
     /// The names of the listeners that `main` takes.
     pub(crate) listeners: Vec<String>,
@@ -56,13 +61,39 @@ pub(crate) struct BodySpec {
     pub(crate) has_ready_argument: bool,
     /// `main` takes an argument that learns of a stop, so SIGTERM is handled.
     pub(crate) handles_sigterm: bool,
+    /// Its listeners can wait behind a gate: `main` takes them as `Listener` or `TlsListener`, or
+    /// takes a `Worker`.
+    pub(crate) has_gate: bool,
     /// The options that the program sets, each as `name:digest`. Only in a worker.
     pub(crate) options: Vec<String>,
 }
 
 impl Context {
+    pub(super) fn slot(&self) -> usize {
+        self.slot.load(Ordering::Relaxed)
+    }
+
+    /// Reports that this worker is ready, or ready again.
     pub(crate) fn notify_ready(&self) {
-        self.ready_notifier.notify_ready();
+        if self.tracker.is_closed(AcceptGate::Readiness) {
+            self.tracker.open_gate(AcceptGate::Readiness);
+            self.waker.wake();
+        } else {
+            self.ready_notifier.notify_ready();
+        }
+    }
+
+    /// Takes back the readiness: the listeners accept nothing before the next `notify_ready`.
+    pub(crate) fn not_ready(&self) {
+        self.ready_notifier.leave_to_monitor();
+        self.tracker.close_gate(AcceptGate::Readiness);
+        self.waker.wake();
+    }
+
+    /// Whether this worker is ready. `None`: its readiness was never taken back.
+    pub(super) fn changed_readiness(&self) -> Option<bool> {
+        let is_ready = !self.tracker.is_closed(AcceptGate::Readiness);
+        self.ready_notifier.is_left_to_monitor().then_some(is_ready)
     }
 
     /// From now on SIGTERM begins a drain instead of ending the process.

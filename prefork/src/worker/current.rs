@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::context::Context;
-use super::shutdown::{Shutdown, ShutdownProgress};
+use super::shutdown::{Closing, Shutdown, ShutdownProgress, StreamsEnded};
 use super::worker::Worker;
 use crate::error::Error;
 
@@ -58,7 +58,7 @@ pub fn worker() -> Option<Worker> {
     Some(Worker::new(context))
 }
 
-/// Reports that this worker is ready.
+/// Reports that this worker is ready, or ready again after [`not_ready`].
 ///
 /// A [`net::Listener`](crate::net::Listener) does this at its first accept. Call this if `main`
 /// uses only listeners of std or tokio, or none. Further calls have no effect.
@@ -69,6 +69,79 @@ pub fn notify_ready() {
     if let Some(context) = current() {
         context.notify_ready();
     }
+}
+
+/// Takes back the readiness of this worker, until the next call of [`notify_ready`].
+///
+/// Call it if the worker cannot answer for a while, for example because its database is not
+/// reachable. Until the worker is ready again:
+///
+/// - Its [`Listener`](crate::net::Listener)s accept nothing: their accepts wait, and the other
+///   workers accept the connections that wait in the queue. An accept that runs at the moment of
+///   the call may still return one connection. If no worker is ready, clients wait in the queue
+///   until one is, or until their own timeout.
+/// - The connections that the worker has accepted are not affected.
+/// - The master neither kills nor replaces the worker, however long it is not ready. It logs one
+///   line, and another one when the worker is ready again. A worker reports at most one change per
+///   second.
+/// - In a rollout, a successor that takes back its readiness before it has replaced a worker fails,
+///   and the rollout is refused.
+/// - If the worker is asked to stop, it leaves the queue to the other workers. If none of them
+///   accepts, the kernel closes these connections.
+///
+/// Before the worker was ready for the first time, the call has the effect that the first accept
+/// does not report readiness: the worker must call `notify_ready` within `ready_timeout`.
+///
+/// Listeners of std and tokio, and per-worker sockets (`reuseport`), have limits: the former accept
+/// as before, and the queue of the latter waits for this worker.
+///
+/// # Process
+/// In a worker and in single-process mode, on any thread; it does not block. In a single process
+/// nothing else serves the queue: connections wait, and a drain accepts them. In other processes
+/// the call has no effect.
+///
+/// # Examples
+/// ```no_run
+/// # fn is_reachable() -> bool { true }
+/// # use std::time::Duration;
+/// fn watch_database() {
+///     loop {
+///         // A call that changes nothing costs little.
+///         if is_reachable() {
+///             prefork::notify_ready();
+///         } else {
+///             prefork::not_ready();
+///         }
+///         std::thread::sleep(Duration::from_secs(1));
+///     }
+/// }
+/// ```
+pub fn not_ready() {
+    if let Some(context) = current() {
+        context.not_ready();
+    }
+}
+
+/// Returns whether a stop was requested.
+///
+/// During `drain_delay` the worker serves on, and this is already true. Let the health check of a
+/// load balancer fail then, so that it opens no more connections. [`shutdown`] begins after the
+/// delay.
+///
+/// # Process
+/// In a worker and in single-process mode, on any thread. In other processes it is false. In a
+/// program that another one starts by `child_producer`, it is true when the drain begins.
+///
+/// # Examples
+/// ```
+/// /// The answer to `GET /readyz`.
+/// fn status() -> u16 {
+///     if prefork::is_stopping() { 503 } else { 200 }
+/// }
+/// # assert_eq!(status(), 200);
+/// ```
+pub fn is_stopping() -> bool {
+    current().is_some_and(|context| context.shutdown.is_announced())
 }
 
 /// Returns a future that resolves when the server should close its connections.
@@ -85,7 +158,8 @@ pub fn notify_ready() {
 /// only listeners of std or tokio, it resolves as soon as the worker is asked to stop.
 ///
 /// It does not wait for upgraded connections (`WebSockets`). `axum::serve` does not wait for them
-/// either, so they are cut when `main` returns.
+/// either, so they are cut when `main` returns, unless `main` awaits
+/// [`streams_ended`](crate::streams_ended()).
 ///
 /// A thread that waits in a read cannot poll this future. On a [`Stream`](crate::net::Stream) of a
 /// blocking `Listener`, such a read returns 0 after the client was silent for 250 ms.
@@ -113,19 +187,69 @@ pub fn notify_ready() {
 /// }
 /// ```
 pub fn shutdown() -> Shutdown {
-    match current() {
-        Some(context) => {
-            context.handle_sigterm();
-            Shutdown::new(&context.shutdown)
-        }
-        None => early(),
-    }
+    Shutdown::new(&progress())
+}
+
+/// Returns a future that resolves when this worker begins to drain.
+///
+/// A worker drains because it was asked to stop or because a rollout replaces it. From then on it
+/// accepts only connections that already wait in the queue, and
+/// [`shutdown`](crate::shutdown()) resolves later: between the two, an HTTP server still answers
+/// requests on kept connections. Use this future for connections that have to be ended by the
+/// application, such as `WebSockets`, streams of events and long polls.
+///
+/// The future works with any executor, and has a method that blocks a thread until it resolves. A
+/// call handles SIGTERM as a call of [`shutdown`](crate::shutdown()) does.
+///
+/// # Process
+/// In a worker and in single-process mode, on any thread, and in `init`. In a master, and in a
+/// process that does not call `run`, the future never resolves.
+///
+/// # Examples
+/// ```no_run
+/// std::thread::spawn(|| {
+///     prefork::closing().blocking_wait();
+///     // Tell the service registry that this worker takes no new clients.
+/// });
+/// ```
+pub fn closing() -> Closing {
+    Closing::new(&progress())
+}
+
+/// Returns a future that resolves when this worker has drained and has no connection left.
+///
+/// It resolves when [`shutdown`](crate::shutdown()) has resolved and every stream that the
+/// listeners of this worker returned was dropped. A server with upgraded connections (`WebSockets`)
+/// awaits it before `main` returns. At the end of `shutdown_grace_period` the master kills the
+/// worker, whether the future has resolved or not.
+///
+/// Streams of [`Listener`](crate::net::Listener) and `TlsListener` count, from the accept on and
+/// also in a TLS handshake. These do not: connections that a listener of std or tokio accepted,
+/// streams after [`into_inner`](crate::net::Stream::into_inner), and those of a `Listener` that was
+/// made from a listener of std.
+///
+/// # Process
+/// In a worker and in single-process mode, on any thread, and in `init`. In a master, and in a
+/// process that does not call `run`, the future never resolves.
+pub fn streams_ended() -> StreamsEnded {
+    StreamsEnded::new(&progress())
+}
+
+/// The drain of this worker. Before this process is a worker, that of the future worker.
+///
+/// From now on SIGTERM begins the drain.
+pub(crate) fn progress() -> Arc<ShutdownProgress> {
+    let Some(context) = current() else {
+        return early();
+    };
+    context.handle_sigterm();
+    Arc::clone(&context.shutdown)
 }
 
 /// The state of this process. It also serves calls before the process is a worker.
 static OWN: LazyLock<Arc<ShutdownProgress>> = LazyLock::new(Arc::default);
 
-/// Whether `shutdown` was called before this process was a worker.
+/// Whether `progress` was called before this process was a worker.
 static HAS_ASKED: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn own() -> &'static Arc<ShutdownProgress> {
@@ -140,10 +264,10 @@ pub(super) fn has_asked() -> bool {
 }
 
 /// A call in `init`, or on a thread that `init` started.
-fn early() -> Shutdown {
+fn early() -> Arc<ShutdownProgress> {
     HAS_ASKED.fetch_or(true, Ordering::AcqRel);
     if let Some(context) = current() {
         context.handle_sigterm();
     }
-    Shutdown::new(own())
+    Arc::clone(own())
 }

@@ -13,10 +13,10 @@ use socket2::SockRef;
 
 use super::context::{BodySpec, Context};
 use super::current;
-use super::lifecycle::Host;
+use super::lifecycle::{DrainTimes, Host};
 use super::start::{WorkerParts, build, cannot};
 use super::worker::Worker;
-use crate::channel::{Channel, FromChild, FromMaster, ReceivedFrame};
+use crate::channel::{Channel, FromChild, FromMaster, ReceivedFrame, Welcome};
 use crate::error::Error;
 use crate::listen::{InheritedListener, ListenerInfo};
 use crate::tls::WorkerTls;
@@ -37,6 +37,8 @@ const STARTING: &str = "start in the process of the test";
 pub enum WorkerEvent {
     /// It is ready.
     Ready,
+    /// It has taken back its readiness.
+    Unready,
     /// It has closed its listeners.
     Closed,
 }
@@ -62,7 +64,7 @@ impl InProcessWorker {
         let listeners: io::Result<_> = listeners.into_iter().map(plain).collect();
         Self::of(
             listeners.map_err(cannot(STARTING))?,
-            grace,
+            Welcome::new(grace).into(),
             WorkerTls::from_master(None),
         )
     }
@@ -73,17 +75,18 @@ impl InProcessWorker {
     /// No descriptors are left.
     pub(crate) fn of(
         listeners: Vec<InheritedListener>,
-        grace: Duration,
+        times: DrainTimes,
         tls: WorkerTls,
     ) -> Result<Self, Error> {
-        Self::with_gate(listeners, grace, tls, false)
+        Self::with_gate(listeners, times, tls, false, false)
     }
 
     fn with_gate(
         listeners: Vec<InheritedListener>,
-        grace: Duration,
+        times: DrainTimes,
         tls: WorkerTls,
         is_gated: bool,
+        is_standby: bool,
     ) -> Result<Self, Error> {
         let cannot = cannot(STARTING);
         for listener in &listeners {
@@ -101,11 +104,12 @@ impl InProcessWorker {
             slot: 0,
             listeners,
             master: Some(Arc::new(child)),
-            grace,
+            times,
             threads: NonZeroUsize::MIN,
             tls,
             own_signals: &[],
             is_gated,
+            is_standby,
             on_master_death: None,
             observer: None,
             host: Host::Test,
@@ -150,6 +154,7 @@ impl InProcessWorker {
         while let ReceivedFrame::Frame(frame) = self.channel.receive() {
             match FromChild::decode(&frame) {
                 Some(FromChild::Ready) => events.push(WorkerEvent::Ready),
+                Some(FromChild::Unready) => events.push(WorkerEvent::Unready),
                 Some(FromChild::Closed) => events.push(WorkerEvent::Closed),
                 Some(
                     FromChild::Hello { .. }
@@ -168,12 +173,18 @@ impl InProcessWorker {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
     use super::*;
     use crate::channel::MainEnd;
 
     const GRACE: Duration = Duration::from_secs(30);
+    const TIMES: DrainTimes = DrainTimes {
+        delay: Duration::ZERO,
+        grace: GRACE,
+        keepalive_grace: Duration::from_secs(1),
+    };
 
     fn in_process_worker() -> (InProcessWorker, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -318,6 +329,43 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_is_not_ready_at_its_first_accept_reports_readiness_when_it_is() {
+        let (test_worker, addr) = in_process_worker();
+        test_worker.run(|worker| {
+            worker.not_ready();
+            assert_eq!(wait_for_events(&test_worker, 1), [WorkerEvent::Unready]);
+            let _client = send(addr);
+            let listener = worker.listener("http").expect("it has this listener");
+            thread::scope(|scope| {
+                let accept = scope.spawn(|| listener.blocking_accept());
+                // Most likely it waits by now. The test passes in every order.
+                thread::sleep(Duration::from_millis(20));
+                assert!(!accept.is_finished() && test_worker.events().is_empty());
+                worker.notify_ready();
+                assert!(accept.join().expect("it only accepts").is_some());
+            });
+            assert_eq!(wait_for_events(&test_worker, 1), [WorkerEvent::Ready]);
+        });
+    }
+
+    #[test]
+    fn readiness_that_is_taken_back_for_a_moment_is_reported_in_the_end() {
+        let (test_worker, _addr) = in_process_worker();
+        test_worker.run(|worker| {
+            for _ in 0..1_000 {
+                worker.not_ready();
+                worker.notify_ready();
+            }
+            let mut events = Vec::new();
+            while events.last() != Some(&WorkerEvent::Ready) {
+                events.extend(test_worker.events());
+                thread::yield_now();
+            }
+            assert!(events.len() <= 3, "{events:?}");
+        });
+    }
+
+    #[test]
     fn a_later_request_that_leaves_less_time_shortens_a_drain() {
         let (test_worker, addr) = in_process_worker();
         let _waiting = send(addr);
@@ -367,6 +415,10 @@ mod tests {
 
     /// A successor in a rollout, and a copy of its socket as another worker has it.
     fn gated_worker() -> (InProcessWorker, TcpListener) {
+        successor_or_standby(false)
+    }
+
+    fn successor_or_standby(is_standby: bool) -> (InProcessWorker, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let copy = listener.try_clone().expect("descriptors");
         let info = ListenerInfo {
@@ -381,7 +433,7 @@ mod tests {
             file: None,
         }];
         let tls = WorkerTls::from_master(None);
-        let worker = InProcessWorker::with_gate(listeners, GRACE, tls, true);
+        let worker = InProcessWorker::with_gate(listeners, TIMES, tls, true, is_standby);
         (worker.expect("descriptors"), copy)
     }
 
@@ -406,7 +458,7 @@ mod tests {
             let _client = send(addr);
             // The gated worker has not accepted it.
             accept_in_other_worker(&copy);
-            let serve = FromMaster::Serve.encode();
+            let serve = FromMaster::Serve { slot: None }.encode();
             test_worker
                 .channel
                 .send(&serve)
@@ -415,6 +467,33 @@ mod tests {
             test_worker.drain(GRACE);
             assert_eq!(body.join().expect("the thread only echoes"), 1);
         });
+    }
+
+    #[test]
+    fn a_raw_listener_of_a_standby_waits_for_the_promotion_or_the_end() {
+        let serve = FromMaster::Serve { slot: Some(3) }.encode();
+        for (is_promoted, slot) in [(true, 3), (false, 0)] {
+            let (test_worker, _copy) = successor_or_standby(true);
+            let has_ended = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let body = scope.spawn(|| {
+                    test_worker.run(|worker| {
+                        let is_taken = worker.tcp_listener("http").is_ok();
+                        assert!(has_ended.load(Ordering::SeqCst), "it has waited");
+                        (is_taken, worker.slot())
+                    })
+                });
+                // It waits by now, most likely.
+                thread::sleep(Duration::from_millis(20));
+                has_ended.store(true, Ordering::SeqCst);
+                if is_promoted {
+                    test_worker.channel.send(&serve).expect("it is empty");
+                } else {
+                    test_worker.drain(GRACE);
+                }
+                assert_eq!(body.join().expect("it waits"), (is_promoted, slot));
+            });
+        }
     }
 
     #[test]
@@ -548,7 +627,7 @@ mod tests {
             file: None,
         };
         let tls = WorkerTls::from_master(None);
-        let test_worker = InProcessWorker::of(vec![inherited], GRACE, tls).expect("descriptors");
+        let test_worker = InProcessWorker::of(vec![inherited], TIMES, tls).expect("descriptors");
         test_worker.run(|worker| {
             let taken = [
                 worker.listener("https").map(drop),

@@ -7,6 +7,7 @@
 //! compares with this code.
 
 mod drain;
+mod readiness;
 #[cfg(test)]
 mod tests;
 
@@ -14,15 +15,27 @@ use std::time::{Duration, Instant};
 
 use drain::DrainDecision;
 pub(super) use drain::{Connections, Drain};
+use readiness::Readiness;
+
+/// How long a worker may drain, as its master or the configuration says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DrainTimes {
+    /// How long a process without a master serves on after a stop was requested.
+    pub(crate) delay: Duration,
+    /// The budget of a drain that the master does not request.
+    pub(crate) grace: Duration,
+    /// How long kept connections may stay open.
+    pub(crate) keepalive_grace: Duration,
+}
 
 /// The life of a worker, or of the process of single-process mode.
 #[derive(Debug, Clone)]
 pub(super) struct Lifecycle {
     host: Host,
     master: Master,
-    /// The grace period of the master, for drains that the master does not request.
-    grace: Duration,
+    times: DrainTimes,
     stage: Stage,
+    readiness: Readiness,
     /// The deadline of the drain in the last action that had one.
     shown_deadline: Option<Instant>,
     /// Whether a listener can no longer accept.
@@ -67,6 +80,11 @@ enum Stage {
     /// The master has opened the gate; the listeners have to accept.
     MustOpenGate,
     Serving,
+    /// A stop was requested in a process without a master, which serves on until then.
+    Delaying {
+        until: Instant,
+        is_announced: bool,
+    },
     /// A drain was requested; its listeners have to be closed.
     MustDrain {
         drain: Drain,
@@ -92,6 +110,10 @@ pub(super) enum Backlog {
 pub(super) enum Event {
     /// The master opened the gate.
     GateOpened,
+    /// `main` took back the readiness of the worker, or is ready again.
+    ReadinessChanged {
+        is_ready: bool,
+    },
     /// The master requested a drain within this budget.
     DrainRequested {
         budget: Duration,
@@ -122,6 +144,13 @@ pub(super) enum Event {
 pub(super) enum Action {
     /// Let the listeners accept connections.
     OpenGate,
+    /// Report that a stop was requested, and serve on.
+    AnnounceStop,
+    /// Report to the master, or in a single process to the observer, that the worker is not ready
+    /// any more, or ready again.
+    ReportReadiness {
+        is_ready: bool,
+    },
     /// Log that the master died, and start the hook `on_master_death`.
     RunHook,
     /// Begin the drain: `shutdown()` shows the deadline, and the listeners accept what waits in the
@@ -171,7 +200,7 @@ impl Lifecycle {
     /// It matters if another process sent SIGTERM to this worker, which the master does not know.
     const MASTER_KILL_MARGIN: Duration = Duration::from_millis(500);
 
-    pub(super) fn new(host: Host, has_master: bool, grace: Duration) -> Self {
+    pub(super) fn new(host: Host, has_master: bool, times: DrainTimes) -> Self {
         Self {
             host,
             master: if has_master {
@@ -179,8 +208,9 @@ impl Lifecycle {
             } else {
                 Master::None
             },
-            grace,
+            times,
             stage: Stage::Serving,
+            readiness: Readiness::default(),
             shown_deadline: None,
             has_failed: false,
             is_interrupted: false,
@@ -201,12 +231,14 @@ impl Lifecycle {
                 // It is open, or the worker drains.
                 Stage::MustOpenGate
                 | Stage::Serving
+                | Stage::Delaying { .. }
                 | Stage::MustDrain { .. }
                 | Stage::Draining(_)
                 | Stage::Resolved(_) => {}
             },
+            Event::ReadinessChanged { is_ready } => self.readiness.set(is_ready),
             Event::DrainRequested { budget } => self.drain(budget, Backlog::Serve, now),
-            Event::Terminated => self.drain(self.grace, Backlog::Serve, now),
+            Event::Terminated => self.on_termination(now),
             Event::Interrupted => self.is_interrupted = true,
             Event::MasterDied { is_process_gone } => self.on_master_death(is_process_gone, now),
             Event::HookFinished => {
@@ -216,7 +248,7 @@ impl Lifecycle {
             }
             // The queue is left to the replacement.
             Event::MainEnded if self.master != Master::None => {
-                self.drain(self.grace, Backlog::Leave, now);
+                self.drain(self.times.grace, Backlog::Leave, now);
             }
             // Nothing replaces a single process, so it runs as long as the program wants.
             Event::MainEnded => {}
@@ -226,12 +258,16 @@ impl Lifecycle {
                     Master::Alive => Backlog::Leave,
                     Master::None | Master::Dead(_) => Backlog::Serve,
                 };
-                self.drain(self.grace, backlog, now);
+                self.drain(self.times.grace, backlog, now);
             }
             Event::Changed(connections) => match &mut self.stage {
                 Stage::Draining(drain) | Stage::Resolved(drain) => drain.count(connections, now),
                 // They are counted when the drain begins.
-                Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::MustDrain { .. } => {}
+                Stage::Gated
+                | Stage::MustOpenGate
+                | Stage::Serving
+                | Stage::Delaying { .. }
+                | Stage::MustDrain { .. } => {}
             },
             Event::ReadableChecked { has_readable } => match &mut self.stage {
                 Stage::Draining(drain) => drain.readable_checked(has_readable),
@@ -239,9 +275,29 @@ impl Lifecycle {
                 Stage::Gated
                 | Stage::MustOpenGate
                 | Stage::Serving
+                | Stage::Delaying { .. }
                 | Stage::MustDrain { .. }
                 | Stage::Resolved(_) => {}
             },
+        }
+    }
+
+    fn on_termination(&mut self, now: Instant) {
+        match self.stage {
+            Stage::Serving if self.master == Master::None && !self.times.delay.is_zero() => {
+                self.stage = Stage::Delaying {
+                    until: now + self.times.delay,
+                    is_announced: false,
+                };
+            }
+            // Another signal does not prolong the delay.
+            Stage::Delaying { .. } => {}
+            Stage::Gated
+            | Stage::MustOpenGate
+            | Stage::Serving
+            | Stage::MustDrain { .. }
+            | Stage::Draining(_)
+            | Stage::Resolved(_) => self.drain(self.times.grace, Backlog::Serve, now),
         }
     }
 
@@ -254,7 +310,7 @@ impl Lifecycle {
             // Its signals belong to the test, which has no hook either.
             Host::Test => Orphan::Terminated,
         });
-        self.drain(self.grace, Backlog::Serve, now);
+        self.drain(self.times.grace, Backlog::Serve, now);
         if let Stage::MustDrain {
             backlog,
             frees_address,
@@ -275,14 +331,20 @@ impl Lifecycle {
         let backlog = match &mut self.stage {
             // The child that it was to replace has the same queue.
             Stage::Gated => Backlog::Leave,
-            Stage::MustOpenGate | Stage::Serving => backlog,
+            // Without a living master, nothing else may serve the queue.
+            Stage::MustOpenGate | Stage::Serving
+                if self.readiness.is_taken_back() && self.master == Master::Alive =>
+            {
+                Backlog::Leave
+            }
+            Stage::MustOpenGate | Stage::Serving | Stage::Delaying { .. } => backlog,
             Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
                 drain.shorten(now, budget);
                 return;
             }
         };
         self.stage = Stage::MustDrain {
-            drain: Drain::new(now, budget),
+            drain: Drain::new(now, budget, self.times.keepalive_grace),
             backlog,
             frees_address: false,
         };
@@ -301,6 +363,23 @@ impl Lifecycle {
         if let Stage::MustOpenGate = self.stage {
             self.stage = Stage::Serving;
             return Some(Action::OpenGate);
+        }
+        if let Stage::Delaying {
+            until,
+            is_announced,
+        } = &mut self.stage
+        {
+            if !std::mem::replace(is_announced, true) {
+                return Some(Action::AnnounceStop);
+            }
+            if *until <= now {
+                self.drain(self.times.grace, Backlog::Serve, now);
+            }
+        }
+        if self.has_reports()
+            && let Some(is_ready) = self.readiness.report(now)
+        {
+            return Some(Action::ReportReadiness { is_ready });
         }
         if let Stage::MustDrain {
             drain,
@@ -352,6 +431,7 @@ impl Lifecycle {
                 DrainDecision::Wait(until) => Some(until),
                 DrainDecision::Resolve | DrainDecision::CheckReadable => Some(now),
             },
+            Stage::Delaying { until, .. } => Some(*until),
             Stage::Gated
             | Stage::MustOpenGate
             | Stage::Serving
@@ -363,7 +443,8 @@ impl Lifecycle {
             Master::Dead(Orphan::HookRunning) => self.draining().map(|drain| drain.half),
             Master::None | Master::Alive | Master::Dead(_) => None,
         };
-        let all = [resolve, terminate, self.end_at()];
+        let report = self.readiness.due(now).filter(|_| self.has_reports());
+        let all = [report, resolve, terminate, self.end_at()];
         all.into_iter().flatten().min()
     }
 
@@ -376,11 +457,23 @@ impl Lifecycle {
             )
     }
 
+    /// Whether the readiness counts. A worker that drains is not ready.
+    fn has_reports(&self) -> bool {
+        match self.stage {
+            Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::Delaying { .. } => true,
+            Stage::MustDrain { .. } | Stage::Draining(_) | Stage::Resolved(_) => false,
+        }
+    }
+
     /// The drain, once the listeners were asked to close.
     pub(super) fn draining(&self) -> Option<&Drain> {
         match &self.stage {
             Stage::Draining(drain) | Stage::Resolved(drain) => Some(drain),
-            Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::MustDrain { .. } => None,
+            Stage::Gated
+            | Stage::MustOpenGate
+            | Stage::Serving
+            | Stage::Delaying { .. }
+            | Stage::MustDrain { .. } => None,
         }
     }
 
@@ -424,10 +517,12 @@ impl Lifecycle {
         }
         Some(if self.has_failed {
             EndCause::AcceptFailed
-        } else if self.grace.is_zero() {
+        } else if self.times.grace.is_zero() {
             EndCause::NoGrace
         } else {
-            EndCause::TimedOut { grace: self.grace }
+            EndCause::TimedOut {
+                grace: self.times.grace,
+            }
         })
     }
 }

@@ -8,18 +8,20 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::context::Context;
 use super::lifecycle::{Action, Backlog, Connections, EndCause, Event, Lifecycle};
-use super::ready::{SingleEvent, SingleObserver};
+use super::passed_stderr::PassedStderr;
+use super::ready_notifier::{SingleEvent, SingleObserver};
 use super::shortage_log::{ShortageLine, ShortageLog};
 use crate::channel::{Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
 use crate::error::{Shortage, ShortageStage};
 use crate::hook::OnceHook;
-use crate::net::{DrainPolicy, LastIo};
+use crate::net::{AcceptGate, DrainPolicy, LastIo};
 use crate::stop_signals::{StopSignal, StopSignals};
 use crate::sys::peer::PeerProcess;
 use crate::sys::{light_thread, process, stderr};
@@ -32,6 +34,8 @@ pub(super) struct Monitor {
     pub(super) master: Option<Arc<Channel>>,
     pub(super) master_process: Option<Arc<PeerProcess>>,
     pub(super) on_master_death: Option<OnceHook>,
+    /// Only in a successor, until it has replaced a worker.
+    pub(super) stderr: Option<PassedStderr>,
     /// Only in single-process mode.
     pub(super) observer: Option<SingleObserver>,
     pub(super) shortages: ShortageLog,
@@ -151,6 +155,9 @@ impl Monitor {
 
     /// Handles a change that woke this thread.
     fn on_change(&mut self) {
+        if let Some(is_ready) = self.context.changed_readiness() {
+            self.handle(Event::ReadinessChanged { is_ready });
+        }
         if self.context.has_main_ended() {
             self.handle(Event::MainEnded);
         }
@@ -167,11 +174,16 @@ impl Monitor {
     }
 
     fn count_connections(&mut self) {
-        let (tracker, untaken) = (&self.context.tracker, &self.context.listeners);
-        let progress = tracker.progress();
+        let (shutdown, untaken) = (&self.context.shutdown, &self.context.listeners);
+        let progress = self.context.tracker.progress();
+        if progress.streams == 0 {
+            shutdown.no_streams();
+        }
         self.handle(Event::Changed(Connections {
             listeners: progress.listeners + untaken.expected(),
             are_sockets_closed: untaken.are_closed(),
+            streams: progress.streams,
+            announces_close: shutdown.announces_close(),
             unread: progress.unread,
             last_activity: progress.last_activity,
         }));
@@ -179,7 +191,8 @@ impl Monitor {
 
     fn on_master_frame(&mut self) {
         while let Some(channel) = &self.master {
-            let frame = match channel.receive() {
+            let (frame, descriptors) = channel.receive_with_descriptors();
+            let frame = match frame {
                 ReceivedFrame::Frame(frame) => frame,
                 // Only the master's end rejects descriptors.
                 ReceivedFrame::TooLong | ReceivedFrame::Descriptors => continue,
@@ -189,7 +202,18 @@ impl Monitor {
             };
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget }) => self.handle(Event::DrainRequested { budget }),
-                Some(FromMaster::Serve) => self.handle(Event::GateOpened),
+                Some(FromMaster::Serve { slot: None }) => self.handle(Event::GateOpened),
+                Some(FromMaster::Serve { slot: Some(slot) }) => {
+                    self.context.slot.store(slot, Ordering::Relaxed);
+                    self.handle(Event::GateOpened);
+                }
+                Some(FromMaster::StderrPassed) => self.stderr = PassedStderr::new(descriptors),
+                Some(FromMaster::StderrReleased) => {
+                    if let Some(stderr) = self.stderr.take() {
+                        stderr.restore();
+                    }
+                }
+                Some(FromMaster::Stopping) => self.context.shutdown.announce(),
                 // It was read at the start, once. This version skips frames that it does not know.
                 Some(FromMaster::Welcome { .. }) | None => {}
             }
@@ -204,6 +228,9 @@ impl Monitor {
 
     fn on_master_death(&mut self) {
         self.master = None;
+        if let Some(stderr) = &mut self.stderr {
+            stderr.restore_and_flush();
+        }
         let process = self.master_process.take();
         let is_process_gone = process.is_some_and(|process| process.ends_within(EXIT_PAUSE.into()));
         self.handle(Event::MasterDied { is_process_gone });
@@ -211,7 +238,18 @@ impl Monitor {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::OpenGate => self.context.tracker.open_gate(),
+            Action::OpenGate => {
+                self.context.tracker.open_gate(AcceptGate::Successor);
+                // Last: clients wait. A standby has a slot now.
+                process::set_comm(&format!("worker {}", self.context.slot()));
+            }
+            Action::AnnounceStop => {
+                self.context.shutdown.announce();
+                if let Some(observer) = &self.observer {
+                    observer(SingleEvent::StopAnnounced);
+                }
+            }
+            Action::ReportReadiness { is_ready } => self.report_readiness(is_ready),
             Action::RunHook => self.run_hook(),
             Action::CloseListeners {
                 deadline,
@@ -251,6 +289,18 @@ impl Monitor {
             // late clients at once.
             Action::SendClosed => self.send(&FromChild::Closed),
             Action::EndProcess(cause) => self.end_process(cause),
+        }
+    }
+
+    fn report_readiness(&self, is_ready: bool) {
+        let (frame, event) = if is_ready {
+            (FromChild::Ready, SingleEvent::Ready)
+        } else {
+            (FromChild::Unready, SingleEvent::Unready)
+        };
+        self.send(&frame);
+        if let Some(observer) = &self.observer {
+            observer(event);
         }
     }
 
@@ -337,7 +387,11 @@ impl Monitor {
 
     /// The name of this process in log lines.
     fn name(&self) -> String {
-        format!("worker {} (pid {})", self.context.slot, std::process::id())
+        format!(
+            "worker {} (pid {})",
+            self.context.slot(),
+            std::process::id()
+        )
     }
 }
 

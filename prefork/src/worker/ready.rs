@@ -1,95 +1,27 @@
-//! Reports to the master that this worker is ready, and that its `main` has ended.
+//! The argument of `main` that reports whether this worker is ready.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::channel::{Channel, FromChild, MainEnd};
-use crate::error::Shortage;
-
-/// What the observer of a single process gets, as there is no master to report to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum SingleEvent<'a> {
-    /// `main` is ready.
-    Ready,
-    /// The drain begins.
-    StopBegan,
-    Shortage(&'a Shortage),
-}
-
-/// Reports the events of a single process. Any thread may call it.
-pub(crate) type SingleObserver = Arc<dyn Fn(SingleEvent<'_>) + Send + Sync>;
-
-/// Sends each report once: to the master, or to the observer of a single process.
-pub(super) struct ReadyNotifier {
-    channel: Option<Arc<Channel>>,
-    observer: Option<SingleObserver>,
-    is_sent: AtomicBool,
-    has_ended: AtomicBool,
-}
-
-impl ReadyNotifier {
-    pub(super) fn new(channel: Option<Arc<Channel>>, observer: Option<SingleObserver>) -> Self {
-        Self {
-            channel,
-            observer,
-            is_sent: AtomicBool::new(false),
-            has_ended: AtomicBool::new(false),
-        }
-    }
-
-    pub(super) fn notify_ready(&self) {
-        if self.is_sent.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        if let Some(channel) = &self.channel {
-            // A worker sends few frames. If the channel is full or closed, the master is dead or
-            // stuck.
-            let _ = channel.send(&FromChild::Ready.encode());
-        }
-        if let Some(observer) = &self.observer {
-            observer(SingleEvent::Ready);
-        }
-    }
-
-    /// Reports the end of `main`. Returns whether this was the first report.
-    pub(super) fn ended(&self, end: MainEnd) -> bool {
-        if self.has_ended.swap(true, Ordering::AcqRel) {
-            return false;
-        }
-        if let Some(channel) = &self.channel {
-            // If this fails, the master is dead or stuck. It learns of the exit of the process
-            // anyway.
-            let _ = channel.send(&FromChild::Ended(end).encode());
-        }
-        true
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.has_ended.load(Ordering::Acquire)
-    }
-}
-
-impl std::fmt::Debug for ReadyNotifier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReadyNotifier")
-            .field("is_sent", &self.is_sent)
-            .finish_non_exhaustive()
-    }
-}
+use super::context::Context;
 
 /// Reports that this worker is ready; an argument of `main`.
 ///
 /// If `main` takes it, the first accept does not report readiness. The worker is ready when it
-/// calls [`notify_ready`](Self::notify_ready). The master replaces a worker that does not call it within
-/// `ready_timeout` (30 s by default) after its start.
+/// calls [`notify_ready`](Self::notify_ready). The master replaces a worker that does not call it
+/// within `ready_timeout` (30 s by default) after its start.
 #[derive(Debug, Clone)]
-pub struct Ready(pub(super) Arc<ReadyNotifier>);
+pub struct Ready(pub(super) Arc<Context>);
 
 impl Ready {
-    /// Reports that this worker is ready.
+    /// Reports that this worker is ready, or ready again.
     ///
-    /// Further calls have no effect.
+    /// See [`notify_ready`](crate::notify_ready()).
     pub fn notify_ready(&self) {
         self.0.notify_ready();
+    }
+
+    /// Takes back the readiness of this worker; see [`not_ready`](crate::not_ready()).
+    pub fn not_ready(&self) {
+        self.0.not_ready();
     }
 }

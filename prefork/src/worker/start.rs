@@ -13,19 +13,20 @@ use socket2::{SockRef, Type};
 use super::child_env::ChildEnv;
 use super::context::{BodySpec, Context};
 use super::current;
-use super::lifecycle::{Host, Lifecycle};
+use super::lifecycle::{DrainTimes, Host, Lifecycle};
 use super::listeners::WorkerListeners;
 use super::monitor::Monitor;
-use super::ready::{ReadyNotifier, SingleObserver};
+use super::ready_notifier::{ReadyNotifier, SingleObserver};
 use super::shortage_log::ShortageLog;
 use super::socket_kind::OfferedListener;
 use crate::channel::{
     Channel, ChildRole, FromChild, FromMaster, MainEnd, PROTOCOL, ROLE_VARIABLE, ReceivedFrame,
+    Welcome,
 };
 use crate::error::Error;
 use crate::hook::{self, Init, OnceHook};
 use crate::listen::{BoundListener, InheritedFds, InheritedListener, inherit};
-use crate::net::ConnTracker;
+use crate::net::{AcceptGate, ConnTracker};
 use crate::stop_signals::StopSignals;
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
@@ -79,7 +80,7 @@ pub(crate) fn start_from_env(
 /// The process already is a worker, or a system call failed.
 pub(crate) fn start_single(
     bound: Vec<BoundListener>,
-    grace: Duration,
+    times: DrainTimes,
     threads: NonZeroUsize,
     tls: WorkerTls,
     declared: &BodySpec,
@@ -89,11 +90,12 @@ pub(crate) fn start_single(
         slot: 0,
         listeners: bound.into_iter().map(InheritedListener::from).collect(),
         master: None,
-        grace,
+        times,
         threads,
         tls,
         own_signals: &TERMINAL,
         is_gated: false,
+        is_standby: false,
         on_master_death: None,
         observer: Some(observer),
         host: Host::Process,
@@ -119,13 +121,15 @@ pub(super) struct WorkerParts {
     pub(super) slot: usize,
     pub(super) listeners: Vec<InheritedListener>,
     pub(super) master: Option<Arc<Channel>>,
-    pub(super) grace: Duration,
+    pub(super) times: DrainTimes,
     pub(super) threads: NonZeroUsize,
     pub(super) tls: WorkerTls,
     /// The signals that mean the same as SIGTERM in this process.
     pub(super) own_signals: &'static [Signal],
     /// Accept no connection before the master opens the gate.
     pub(super) is_gated: bool,
+    /// The slot is not final: the master names it when it opens the gate.
+    pub(super) is_standby: bool,
     pub(super) on_master_death: Option<OnceHook>,
     /// Only in single-process mode, where there is no master.
     pub(super) observer: Option<SingleObserver>,
@@ -159,14 +163,15 @@ pub(super) fn build(
             tracker.with_orphan_check(move || master.has_ended())
         }
     });
-    let mut lifecycle = Lifecycle::new(parts.host, parts.master.is_some(), parts.grace);
+    let mut lifecycle = Lifecycle::new(parts.host, parts.master.is_some(), parts.times);
     if parts.is_gated {
-        tracker.close_gate();
+        tracker.close_gate(AcceptGate::Successor);
         lifecycle = lifecycle.gated();
     }
     let signals = Arc::new(SignalReceiver::new().map_err(&setup)?);
     let context = Arc::new(Context {
-        slot: parts.slot,
+        slot: parts.slot.into(),
+        is_standby: parts.is_standby,
         listeners: WorkerListeners::new(parts.listeners, &declared.listeners),
         tracker,
         shutdown: match parts.host {
@@ -178,7 +183,7 @@ pub(super) fn build(
         signals,
         own_signals: parts.own_signals,
         threads: parts.threads,
-        grace: parts.grace,
+        grace: parts.times.grace,
         waker,
         tls: parts.tls,
         has_termination: OnceLock::new(),
@@ -189,6 +194,7 @@ pub(super) fn build(
         master: parts.master,
         master_process,
         on_master_death: parts.on_master_death,
+        stderr: None,
         observer: parts.observer,
         shortages: ShortageLog::default(),
         stop_signals: StopSignals::default(),
@@ -258,6 +264,7 @@ fn begin(
         announces_ready: declared.notifies_ready,
         listeners: declared.listeners.clone(),
         options: declared.options.clone(),
+        has_gate: declared.has_gate,
     };
     // If the master is already dead, the monitor sees the end of the channel.
     let _ = channel.send(&hello.encode());
@@ -265,16 +272,17 @@ fn begin(
     hook::run_init(init, hook::Role::worker(slot))?;
     // After `init`, which may have set a panic hook: that hook is called too.
     super::panic_hook::install(&channel);
-    let (grace, threads, is_gated) = read_welcome(&channel);
+    let welcome = read_welcome(&channel);
     let parts = WorkerParts {
         slot,
         listeners: fds.listeners,
-        grace,
-        threads,
+        times: welcome.into(),
+        threads: welcome.threads,
         master: Some(channel),
         tls: WorkerTls::from_master(fds.tls),
         own_signals: &[],
-        is_gated,
+        is_gated: welcome.is_gated,
+        is_standby: welcome.is_standby,
         on_master_death,
         observer: None,
         host: Host::Process,
@@ -304,25 +312,37 @@ fn adopt_channel(marker: &ChildRole, listeners: usize) -> Result<Channel, String
     }
 }
 
+impl From<Welcome> for DrainTimes {
+    fn from(welcome: Welcome) -> Self {
+        Self {
+            // The master delays its stop.
+            delay: Duration::ZERO,
+            grace: welcome.grace,
+            keepalive_grace: welcome.keepalive_grace,
+        }
+    }
+}
+
 /// Reads the `welcome` frame.
 ///
-/// The master wrote it before it started this process. Returns the grace period, the number of
-/// threads, and whether the gate is closed.
-fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize, bool) {
-    const DEFAULTS: (Duration, NonZeroUsize, bool) =
-        (DEFAULT_GRACE_PERIOD, NonZeroUsize::MIN, false);
+/// The master wrote it before it started this process.
+fn read_welcome(channel: &Channel) -> Welcome {
+    let default = Welcome::new(DEFAULT_GRACE_PERIOD);
     match channel.receive() {
         ReceivedFrame::Frame(frame) => match FromMaster::decode(&frame) {
-            Some(FromMaster::Welcome {
-                grace,
-                threads,
-                is_gated,
-            }) => (grace, threads, is_gated),
-            Some(FromMaster::Serve | FromMaster::Drain { .. }) | None => DEFAULTS,
+            Some(FromMaster::Welcome(welcome)) => welcome,
+            Some(
+                FromMaster::Serve { .. }
+                | FromMaster::StderrPassed
+                | FromMaster::StderrReleased
+                | FromMaster::Stopping
+                | FromMaster::Drain { .. },
+            )
+            | None => default,
         },
         ReceivedFrame::TooLong
         | ReceivedFrame::Descriptors
         | ReceivedFrame::Nothing
-        | ReceivedFrame::End => DEFAULTS,
+        | ReceivedFrame::End => default,
     }
 }

@@ -10,7 +10,9 @@ use prefork_options::Transport;
 use super::context::Context;
 use super::from_worker_error::FromWorkerError;
 use super::listeners::TakeAs;
-use super::shutdown::Shutdown;
+#[cfg(feature = "http")]
+use super::shutdown::ShutdownProgress;
+use super::shutdown::{Closing, Shutdown, StreamsEnded};
 use super::socket_kind::SocketKind;
 use crate::listen::ListenerInfo;
 use crate::net::Listener;
@@ -33,8 +35,12 @@ impl Worker {
     /// Returns the slot of this worker, from 0.
     ///
     /// Its replacement has the same slot.
+    ///
+    /// A standby has no slot. Until it is promoted, this is a number after those of all slots:
+    /// `workers` for the first standby. From then on it is the slot that the worker fills. A
+    /// worker that needs its slot reads it after its first accept.
     pub fn slot(&self) -> usize {
-        self.context.slot
+        self.context.slot()
     }
 
     /// Returns the names, addresses and transports of all listeners.
@@ -71,7 +77,8 @@ impl Worker {
     ///
     /// The socket is in non-blocking mode, unless `main` has an argument that needs
     /// [`StdSocket`](crate::Needs::StdSocket) for this listener. A stop does not end an accept on
-    /// it; the crate page lists the guarantees that it does not give.
+    /// it; the crate page lists the guarantees that it does not give. In a standby, the call blocks
+    /// until the standby is promoted or has to stop.
     ///
     /// # Errors
     /// As [`listener`](Self::listener), or the worker is shutting down and has closed the listener,
@@ -124,6 +131,11 @@ impl Worker {
         self.context.notify_ready();
     }
 
+    /// Takes back the readiness of this worker; see [`not_ready`](crate::not_ready()).
+    pub fn not_ready(&self) {
+        self.context.not_ready();
+    }
+
     /// Returns a future that resolves when the server should close its connections.
     ///
     /// See [`shutdown`](crate::shutdown()).
@@ -131,6 +143,27 @@ impl Worker {
         // If `main` takes no `Worker`, this was called through an argument of the user's own type.
         self.context.handle_sigterm();
         Shutdown::new(&self.context.shutdown)
+    }
+
+    /// Returns a future that resolves when this worker begins to drain.
+    ///
+    /// See [`closing`](crate::closing()).
+    pub fn closing(&self) -> Closing {
+        self.context.handle_sigterm();
+        Closing::new(&self.context.shutdown)
+    }
+
+    /// Returns a future that resolves when this worker has drained and has no connection left.
+    ///
+    /// See [`streams_ended`](crate::streams_ended()).
+    pub fn streams_ended(&self) -> StreamsEnded {
+        self.context.handle_sigterm();
+        StreamsEnded::new(&self.context.shutdown)
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn progress(&self) -> &ShutdownProgress {
+        &self.context.shutdown
     }
 
     /// Returns the index of a listener, or an error if the code must use TLS.
@@ -161,16 +194,18 @@ impl Context {
         Ok(Listener::new(index, addr, fd, &self.tracker))
     }
 
-    /// Takes the socket of a listener.
+    /// Takes the socket of a listener. In a standby, blocks until the standby is promoted.
     ///
     /// # Errors
     /// It was taken before or is closed, or is another kind of socket.
     pub(super) fn raw(&self, index: usize, kind: SocketKind) -> Result<OwnedFd, FromWorkerError> {
         self.check_kind(index, kind.type_name(), |found| found == kind)?;
+        // Nothing holds back the accepts of a raw listener.
+        let is_held_back = self.is_standby && !self.tracker.pass_gate();
         let (info, fd) = self.listeners.take(index, TakeAs::Raw)?;
         // A stop may wait for this argument. A `Listener` wakes the monitor when it ends.
         self.waker.wake();
-        fd.ok_or_else(|| {
+        fd.filter(|_| !is_held_back).ok_or_else(|| {
             let name = info.name();
             FromWorkerError::new(format!(
                 "listener '{name}' is closed: the worker is shutting down"

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use prefork_testkit::{Signal, eventually};
 use prefork_tests::tls::Pair;
 
 use crate::secure::{Secure, TLS, replace, shown};
@@ -16,6 +17,26 @@ fn a_renewed_certificate_is_shown_by_the_next_worker() {
     replace(&server, 0);
     server.wait_for_log(|line| line.contains("new certificate"));
     assert_eq!(shown(&secure, &server), renewed.der().to_vec());
+}
+
+#[test]
+fn a_rollout_gives_a_renewed_certificate_to_all_workers() {
+    let secure = Secure::new();
+    let server = secure
+        .server(TLS, "2")
+        .env("PREFORK_ROLLOUT_SOAK", "1ms")
+        .start();
+    let renewed = secure.authority.issue();
+    renewed.write(secure.path());
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log(|line| line.contains("rollout accepted"));
+    // The kernel chooses the worker of a connection.
+    eventually("the workers of before have exited", || {
+        (server.children().len() == 2).then_some(())
+    });
+    for _ in 0..20 {
+        assert_eq!(shown(&secure, &server), renewed.der().to_vec());
+    }
 }
 
 #[test]

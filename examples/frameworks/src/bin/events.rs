@@ -27,5 +27,5 @@ async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let ticks = IntervalStream::new(tokio::time::interval(Duration::from_secs(1)));
     let events = ticks.map(|_| Ok(Event::default().data("tick")));
     // The response has no end of its own, and a stop waits for its end.
-    Sse::new(events.take_until(prefork::shutdown())).keep_alive(KeepAlive::default())
+    Sse::new(events.take_until(prefork::closing())).keep_alive(KeepAlive::default())
 }

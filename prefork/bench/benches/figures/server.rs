@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     /// The baseline with a second thread in each worker.
     ThreadedBaseline,
     Prefork,
+    /// `Prefork` with one standby, which reports like a worker.
+    Standby,
 }
 
 /// A running server. Dropping it kills the master and all workers.
@@ -48,7 +50,8 @@ pub(crate) struct Report {
 impl Server {
     /// Starts a server without waiting for it.
     pub(crate) fn start(kind: Kind, workers: usize) -> Self {
-        Self::run(workers, |addr| match kind {
+        let reporting = workers + usize::from(kind == Kind::Standby);
+        Self::run(reporting, |addr| match kind {
             Kind::Baseline | Kind::ThreadedBaseline => {
                 let mut command = baseline(env!("CARGO_BIN_EXE_baseline").as_ref(), addr, workers);
                 if kind == Kind::ThreadedBaseline {
@@ -56,11 +59,14 @@ impl Server {
                 }
                 command
             }
-            Kind::Prefork => prefork(
-                env!("CARGO_BIN_EXE_hello").as_ref(),
-                &addr.to_string(),
-                workers,
-            ),
+            Kind::Prefork | Kind::Standby => {
+                let program = env!("CARGO_BIN_EXE_hello").as_ref();
+                let mut command = prefork(program, &addr.to_string(), workers);
+                if kind == Kind::Standby {
+                    command.env("PREFORK_STANDBY", "1");
+                }
+                command
+            }
         })
     }
 

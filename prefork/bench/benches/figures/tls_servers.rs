@@ -43,7 +43,9 @@ impl TlsServers {
                 Kind::Baseline | Kind::ThreadedBaseline => {
                     server::baseline(&self.baseline, addr, workers)
                 }
-                Kind::Prefork => server::prefork(&self.prefork, &format!("tls://{addr}"), workers),
+                Kind::Prefork | Kind::Standby => {
+                    server::prefork(&self.prefork, &format!("tls://{addr}"), workers)
+                }
             };
             command.env("PREFORK_TLS_CERT", self.folder.path().join(CERT));
             command.env("PREFORK_TLS_KEY", self.folder.path().join(KEY));

@@ -20,6 +20,7 @@ use crate::explore::{Broken, Model, explore};
 mod cells;
 mod promises;
 mod rollouts;
+mod standbys;
 mod world;
 
 const TICK: Duration = Duration::from_secs(1);
@@ -78,11 +79,15 @@ struct World {
     /// Those that have not exited, in ascending order of their ids.
     processes: Vec<Process>,
     slots: Vec<SlotFacts>,
+    /// Empty until the supervisor wants the first standby.
+    standbys: Vec<SlotFacts>,
     announcement: Announcement,
     /// Replacements, by the time when each was started.
     replacements: Vec<Instant>,
     was_healthy: bool,
     stop: Option<StopFacts>,
+    /// Until when the children serve on although a stop was requested.
+    delay_until: Option<Instant>,
     has_closed_listeners: bool,
     rollouts: RolloutFacts,
     last_id: u64,
@@ -104,6 +109,10 @@ struct Process {
     must_leave: bool,
     readiness: Readiness,
     is_healthy: bool,
+    /// It has taken back its readiness.
+    is_unready: bool,
+    /// It was reported as healthy by time.
+    was_reported: bool,
     has_closed: bool,
     has_violated: bool,
     has_main_ended: bool,
@@ -178,6 +187,7 @@ impl Model for Fleets<'_> {
         let policy = self.scope.policy.clone();
         let mut world = World {
             slots: vec![SlotFacts::new(); policy.slots.get()],
+            standbys: Vec::new(),
             supervisor: Supervisor::new(policy, now),
             now,
             processes: Vec::new(),
@@ -185,6 +195,7 @@ impl Model for Fleets<'_> {
             replacements: Vec::new(),
             was_healthy: false,
             stop: None,
+            delay_until: None,
             has_closed_listeners: false,
             rollouts: RolloutFacts::new(),
             last_id: 0,
@@ -335,7 +346,7 @@ impl Fleets<'_> {
     }
 }
 
-fn child_events(child: ChildId) -> [Event; 12] {
+fn child_events(child: ChildId) -> [Event; 13] {
     let failed = |failure| Event::StartFailed { child, failure };
     let started = |readiness| Event::Started { child, readiness };
     let readiness = |readiness| Event::Readiness { child, readiness };
@@ -346,6 +357,7 @@ fn child_events(child: ChildId) -> [Event; 12] {
         failed(StartFailure::Permanent),
         failed(StartFailure::Refused),
         Event::Ready { child },
+        Event::Unready { child },
         readiness(Readiness::Notified),
         readiness(Readiness::Assumed),
         Event::MainEnded { child },
@@ -360,6 +372,7 @@ fn child_of(event: Event) -> Option<ChildId> {
         Event::Started { child, .. }
         | Event::StartFailed { child, .. }
         | Event::Ready { child }
+        | Event::Unready { child }
         | Event::Readiness { child, .. }
         | Event::MainEnded { child }
         | Event::Closed { child }
@@ -401,6 +414,7 @@ fn policy(slots: usize, recover_threshold: u32) -> Policy {
         recover_interval: seconds(1),
         healthy_after: seconds(2),
         ready_timeout: seconds(3),
+        drain_delay: Duration::ZERO,
         shutdown_grace_period: seconds(2),
         exit_timeout: seconds(1),
         kill_timeout: seconds(1),
@@ -411,6 +425,8 @@ fn policy(slots: usize, recover_threshold: u32) -> Policy {
             timeout: seconds(4),
         },
         // The jitter would make the times of states differ. `rules.rs` tests the back-off.
+        standbys: 0,
+        standby_pause: Duration::ZERO,
         backoff: Backoff {
             first: Duration::ZERO,
             max: Duration::ZERO,
@@ -536,6 +552,21 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
     run("2 slots, then 1", up_to(10, smaller), Some(&mut cells));
     let name = "2 slots, then 1, events in any order";
     run(name, up_to(7, unanswered), Some(&mut cells));
+    let delaying = |slots| {
+        let mut policy = short(slots, 0);
+        policy.drain_delay = seconds(1);
+        policy
+    };
+    let delayed = Scope {
+        answers: Answers::AnyTime,
+        sizes: &[1],
+        has_rollouts: true,
+        begins: Begins::Serving,
+        most_processes: 4,
+        ..master(delaying(2))
+    };
+    let name = "2 slots, then 1, stops with a delay, events in any order";
+    run(name, up_to(5, delayed), Some(&mut cells));
     let at_once = |slots| {
         let mut policy = short(slots, 0);
         policy.rollout.canary = Duration::ZERO;
@@ -576,7 +607,97 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
     };
     let name = "the same, events in any order";
     run(name, rollouts(unanswered), Some(&mut cells));
+    run_standbys(&mut cells);
     check_cells(&cells);
+}
+
+/// Every state of a standby, and every event in it.
+fn run_standbys(cells: &mut Cells) {
+    let one = Scope {
+        most_processes: 3,
+        ..with_standby(1, 1)
+    };
+    let name = "1 slot, 1 standby, threshold 1";
+    run(name, up_to(6, one.clone()), Some(cells));
+    let any_time = Scope {
+        answers: Answers::AnyTime,
+        has_rollouts: true,
+        ..one
+    };
+    let name = "1 slot, 1 standby, threshold 1, rollouts, events in any order";
+    run(name, up_to(5, any_time), Some(cells));
+    let mut rolling_out = Scope {
+        answers: Answers::AnyTime,
+        sizes: &[1, 2],
+        begins: Begins::RollingOut,
+        most_processes: 5,
+        deepest: 3,
+        ..with_standby(2, 1)
+    };
+    rolling_out.policy.recover_interval = Duration::ZERO;
+    let name = "the second of 2 slots, 1 standby, rollouts, events in any order";
+    run(name, rolling_out, Some(cells));
+    let starting = Scope {
+        sizes: &[1, 2],
+        deepest: 2,
+        ..with_standby(2, 1)
+    };
+    run("2 slots, then 1, 1 standby", starting, Some(cells));
+}
+
+/// A fleet that serves, and whose standby is being started.
+fn with_standby(slots: usize, threshold: u32) -> Scope {
+    let mut policy = short(slots, threshold);
+    policy.recover_interval = seconds(1);
+    policy.standbys = 1;
+    policy.rollout.canary = Duration::ZERO;
+    policy.rollout.soak = Duration::ZERO;
+    Scope {
+        begins: Begins::Serving,
+        ..master(policy)
+    }
+}
+
+#[test]
+fn every_promise_holds_with_standbys() {
+    let two_standbys = |slots, most_processes| {
+        let mut scope = with_standby(slots, 2);
+        scope.policy.standbys = 2;
+        scope.policy.recover_interval = Duration::ZERO;
+        scope.policy.standby_pause = seconds(1);
+        Scope {
+            most_processes,
+            ..scope
+        }
+    };
+    let rollouts = Scope {
+        has_rollouts: true,
+        most_processes: 4,
+        ..with_standby(1, 1)
+    };
+    let deepest = |short, long| if is_long() { long } else { short };
+    let one = Scope {
+        deepest: deepest(6, 12),
+        ..rollouts
+    };
+    run("1 slot, 1 standby, threshold 1, rollouts", one, None);
+    let one = Scope {
+        deepest: deepest(5, 8),
+        ..two_standbys(1, 4)
+    };
+    run("1 slot, 2 standbys, threshold 2", one, None);
+    let smaller = Scope {
+        sizes: &[1],
+        most_processes: 4,
+        deepest: deepest(4, 7),
+        ..with_standby(2, 1)
+    };
+    run("2 slots, then 1, 1 standby, threshold 1", smaller, None);
+    let two = Scope {
+        deepest: deepest(4, 7),
+        ..two_standbys(2, 5)
+    };
+    run("2 slots, 2 standbys, threshold 2", two, None);
 }
 
 #[test]
@@ -606,6 +727,36 @@ fn every_promise_holds_in_rollouts() {
         };
         run("2 slots, threshold 1, rollouts", two, None);
     }
+}
+
+#[test]
+fn every_promise_holds_in_stops_with_a_delay() {
+    let delayed = |mut policy: Policy| {
+        policy.drain_delay = seconds(2);
+        policy
+    };
+    let one = up_to(11, master(delayed(policy(1, 0))));
+    run("1 slot, threshold 0, drain_delay", one, None);
+    let rollouts = Scope {
+        has_rollouts: true,
+        begins: Begins::RollingOut,
+        most_processes: 4,
+        ..master(delayed(short(1, 0)))
+    };
+    run(
+        "1 slot, threshold 0, drain_delay, a rollout",
+        up_to(8, rollouts),
+        None,
+    );
+    let standby = with_standby(1, 1);
+    let standby = Scope {
+        policy: delayed(standby.policy.clone()),
+        has_rollouts: true,
+        most_processes: 4,
+        ..standby
+    };
+    let name = "1 slot, 1 standby, threshold 1, drain_delay, rollouts";
+    run(name, up_to(6, standby), None);
 }
 
 #[test]

@@ -9,5 +9,6 @@ mod children;
 mod explore;
 mod rules;
 mod stage;
+mod standbys;
 mod swarm;
 mod table;

@@ -9,7 +9,8 @@ use super::super::{
     Readiness, Refusal, RefusalStage, SlotId, StartFailure, StopCause, StopMode, Verdict, Window,
 };
 use super::stage::{
-    CANARY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, SOAK, Stage, TIMEOUT, policy,
+    CANARY, DELAY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, SOAK, Stage, TIMEOUT,
+    policy,
 };
 
 const NOTIFIED: Readiness = Readiness::Notified;
@@ -180,9 +181,9 @@ fn a_child_that_cannot_report_readiness_is_healthy_after_some_time() {
     stage.settle(ASSUMED);
     assert_eq!(stage.rest(), Some(HEALTHY));
     stage.pass(HEALTHY);
-    assert_eq!(stage.ask(), []);
-    assert_eq!(stage.rest(), None);
     let child = stage.child();
+    assert_eq!(stage.ask(), [Action::ReportHealthy { child }]);
+    assert_eq!(stage.rest(), None);
     stage.exit(child);
     assert_eq!(stage.ask(), [replace(0, 1, 2)]);
 }
@@ -234,8 +235,157 @@ fn a_corrected_readiness_is_timed_from_the_start() {
     let readiness = ASSUMED;
     stage.pass(2 * MOMENT);
     stage.tell(Event::Readiness { child, readiness });
-    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.ask(), [Action::ReportHealthy { child }]);
     assert_eq!(stage.rest(), None, "it has lived long enough already");
+}
+
+/// A fleet that serves, whose stops have a delay.
+fn delaying(slots: usize) -> Stage {
+    let mut policy = policy(slots);
+    policy.drain_delay = DELAY;
+    Stage::serving(policy)
+}
+
+#[test]
+fn children_serve_on_for_drain_delay_and_then_have_the_whole_grace_period() {
+    let mut stage = delaying(2);
+    stage.stop(StopMode::Graceful);
+    assert!(stage.supervisor.is_stopping() && !stage.supervisor.is_healthy());
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.rest(), Some(DELAY));
+    stage.pass(DELAY - MOMENT);
+    // Another request does not prolong it.
+    stage.stop(StopMode::Graceful);
+    assert_eq!(stage.ask(), []);
+    stage.pass(MOMENT);
+    let kill_at = stage.now + GRACE;
+    let asked = [1, 2].map(|child| Action::Terminate {
+        child: ChildId(child),
+        kill_at,
+    });
+    assert_eq!(stage.ask(), asked);
+}
+
+#[test]
+fn an_immediate_stop_has_no_delay_and_ends_one() {
+    for is_delayed in [false, true] {
+        let mut stage = delaying(1);
+        let child = stage.child();
+        if is_delayed {
+            stage.stop(StopMode::Graceful);
+            assert_eq!(stage.ask(), []);
+        }
+        stage.stop(StopMode::Immediate);
+        assert_eq!(stage.ask(), [kill(child, KillReason::OutOfTime)]);
+    }
+}
+
+#[test]
+fn nothing_is_started_in_the_delay_of_a_stop() {
+    let mut stage = delaying(3);
+    stage.tell(Event::RolloutRequested);
+    stage.settle(NOTIFIED);
+    let successors = stage.supervisor.fleet().successors();
+    let [(successor, ..)] = successors[..] else {
+        panic!("{successors:?}");
+    };
+    stage.exit(ChildId(2));
+    stage.stop(StopMode::Graceful);
+    stage.exit(ChildId(3));
+    let actions = stage.ask();
+    let [
+        Action::Terminate { child, .. },
+        Action::ReportVerdict(Verdict::Stopped),
+    ] = actions[..]
+    else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(child, successor);
+    stage.exit(successor);
+    assert_eq!(stage.ask(), []);
+    // The last child does not accept any more: nothing is left to wait for.
+    stage.tell(Event::Closed { child: ChildId(1) });
+    let actions = stage.ask();
+    assert!(
+        matches!(
+            actions[..],
+            [Action::Terminate { .. }, Action::CloseListeners]
+        ),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn a_stop_before_the_master_is_ready_has_no_delay() {
+    let mut policy = policy(1);
+    policy.drain_delay = DELAY;
+    let mut stage = Stage::new(policy);
+    stage.supervisor.next_action(stage.now);
+    let child = stage.child();
+    stage.tell(Event::Started {
+        child,
+        readiness: NOTIFIED,
+    });
+    stage.stop(StopMode::Graceful);
+    let actions = stage.ask();
+    assert!(
+        matches!(actions[..], [Action::Terminate { .. }]),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn a_child_that_takes_back_its_readiness_keeps_its_slot() {
+    let mut stage = Stage::serving(policy(2));
+    let child = stage.child();
+    assert!(stage.supervisor.is_healthy());
+    stage.tell(Event::Unready { child });
+    assert!(!stage.supervisor.is_healthy());
+    assert_eq!(stage.ask(), []);
+    assert_eq!(
+        stage.rest(),
+        None,
+        "nothing limits how long it is not ready"
+    );
+    stage.tell(Event::Ready { child });
+    assert!(stage.supervisor.is_healthy());
+    stage.tell(Event::Unready { child });
+    stage.exit(child);
+    assert_eq!(stage.ask(), [replace(0, 1, 3)], "at once: it was healthy");
+}
+
+#[test]
+fn a_child_that_takes_back_its_readiness_before_it_was_healthy_must_report_it() {
+    let mut stage = Stage::new(policy(1));
+    stage.settle(ASSUMED);
+    let child = stage.child();
+    stage.pass(HEALTHY - MOMENT);
+    stage.tell(Event::Unready { child });
+    assert_eq!(stage.rest(), Some(READY - HEALTHY + MOMENT));
+    stage.pass(READY);
+    assert_eq!(stage.ask(), [kill(child, KillReason::NotReady)]);
+}
+
+#[test]
+fn a_rollout_does_not_depend_on_the_readiness_of_children_that_fill_slots() {
+    let mut stage = Stage::serving(policy(2));
+    let old = stage.child();
+    stage.tell(Event::Unready { child: old });
+    let child = stage.roll_out_slot();
+    stage.tell(Event::Unready { child });
+    stage.roll_out_slot();
+    let verdict = stage
+        .settle(NOTIFIED)
+        .into_iter()
+        .find_map(|action| match action {
+            Action::ReportVerdict(verdict) => Some(verdict),
+            _ => None,
+        });
+    assert!(
+        matches!(verdict, Some(Verdict::Accepted { .. })),
+        "{verdict:?}"
+    );
+    assert!(!stage.supervisor.is_healthy());
 }
 
 #[test]
@@ -1172,7 +1322,7 @@ fn a_rollout_replaces_one_child_and_then_several_at_once() {
 #[test]
 fn a_successor_that_fails_before_it_has_soaked_changes_nothing() {
     type Fail = fn(&mut Stage);
-    let fails: [(RefusalStage, Fail); 5] = [
+    let fails: [(RefusalStage, Fail); 7] = [
         (RefusalStage::Start, |stage| {
             let (child, failure) = (ChildId(3), StartFailure::Permanent);
             stage.tell(Event::StartFailed { child, failure });
@@ -1195,6 +1345,16 @@ fn a_successor_that_fails_before_it_has_soaked_changes_nothing() {
         (RefusalStage::Soak, |stage| {
             serve(stage, ChildId(3));
             stage.tell(Event::MainEnded { child: ChildId(3) });
+        }),
+        (RefusalStage::Ready, |stage| {
+            let (child, readiness) = (ChildId(3), NOTIFIED);
+            stage.tell(Event::Started { child, readiness });
+            stage.tell(Event::Ready { child });
+            stage.tell(Event::Unready { child });
+        }),
+        (RefusalStage::Soak, |stage| {
+            serve(stage, ChildId(3));
+            stage.tell(Event::Unready { child: ChildId(3) });
         }),
     ];
     for (expected, fail) in fails {

@@ -17,6 +17,8 @@ pub(super) const EXIT: Duration = Duration::from_secs(1);
 pub(super) const SOAK: Duration = Duration::from_secs(4);
 pub(super) const CANARY: Duration = Duration::from_secs(5);
 pub(super) const TIMEOUT: Duration = Duration::from_secs(200);
+/// How long the children serve on in a stop, for the policies that have a delay.
+pub(super) const DELAY: Duration = Duration::from_millis(700);
 pub(super) const MOMENT: Duration = Duration::from_millis(1);
 
 /// A policy with a large budget and no recovery interval.
@@ -30,6 +32,7 @@ pub(super) fn policy(slots: usize) -> Policy {
         recover_interval: Duration::ZERO,
         healthy_after: HEALTHY,
         ready_timeout: READY,
+        drain_delay: Duration::ZERO,
         shutdown_grace_period: GRACE,
         exit_timeout: EXIT,
         kill_timeout: PATIENCE,
@@ -39,6 +42,8 @@ pub(super) fn policy(slots: usize) -> Policy {
             canary: CANARY,
             timeout: TIMEOUT,
         },
+        standbys: 0,
+        standby_pause: Duration::ZERO,
         backoff: Backoff::default(),
         jitter_seed: 1,
     }
@@ -118,11 +123,13 @@ impl Stage {
                     let program = ProgramId(self.programs);
                     self.tell(Event::ProgramOpened { program });
                 }
-                Action::Terminate { .. }
+                Action::ReportHealthy { .. }
+                | Action::Terminate { .. }
                 | Action::Kill { .. }
                 | Action::GiveUp { .. }
                 | Action::ReportRunning { .. }
                 | Action::Serve { .. }
+                | Action::Promote { .. }
                 | Action::ReportReplaced { .. }
                 | Action::ReportVerdict(_)
                 | Action::CloseListeners => {}

@@ -17,7 +17,7 @@ use super::super::{
     StartFailure, StopCause, StopMode, Verdict,
 };
 use super::stage::{
-    CANARY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, TIMEOUT, policy,
+    CANARY, DELAY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, TIMEOUT, policy,
 };
 
 const TABLES: &str = include_str!("../TABLE.md");
@@ -59,6 +59,23 @@ fn a_successor_does_at_its_deadline_what_the_table_contains() {
 }
 
 #[test]
+fn a_standby_handles_every_event_as_in_the_table() {
+    compare("Standby × event", standby_event);
+}
+
+#[test]
+fn a_standby_does_at_its_deadline_what_the_table_contains() {
+    compare("Standby × time", |column, state| {
+        in_time(standby_in(state.trim_matches('`'), 1), state, column)
+    });
+}
+
+#[test]
+fn a_slot_with_a_ready_standby_does_what_the_table_contains() {
+    compare("Slot × time, if a standby is ready", promotion);
+}
+
+#[test]
 fn a_rollout_handles_every_event_as_in_the_table() {
     compare("Rollout × event", rollout_event);
 }
@@ -74,6 +91,7 @@ fn the_tables_name_every_state_and_every_event() {
     assert_eq!(columns("Slot × event"), quoted(&SLOT_STATES));
     assert_eq!(columns("Draining child × event"), quoted(&DRAIN_STATES));
     assert_eq!(columns("Successor × event"), quoted(&SUCCESSOR_STATES));
+    assert_eq!(columns("Standby × event"), quoted(&STANDBY_STATES));
     assert_eq!(columns("Rollout × event"), quoted(&ROLLOUT_STAGES));
     assert_eq!(columns("Fleet × event"), quoted(&PHASES));
     let rows = |title: &str| -> Vec<String> {
@@ -86,6 +104,8 @@ fn the_tables_name_every_state_and_every_event() {
     assert_eq!(rows("Draining child × event"), EVENTS);
     assert_eq!(rows("Successor × event"), EVENTS);
     assert_eq!(rows("Successor × time"), quoted(&SUCCESSOR_STATES));
+    assert_eq!(rows("Standby × event"), EVENTS);
+    assert_eq!(rows("Standby × time"), quoted(&STANDBY_STATES));
     let of_rollout: Vec<_> = EVENTS
         .into_iter()
         .filter(|event| !is_about_a_child(event))
@@ -115,7 +135,7 @@ fn the_tables_name_every_state_and_every_event() {
     assert_eq!(found.iter().collect::<Vec<_>>(), expected);
 }
 
-const SLOT_STATES: [&str; 12] = [
+const SLOT_STATES: [&str; 13] = [
     "Unstarted",
     "Recovering",
     "Reverting",
@@ -124,6 +144,7 @@ const SLOT_STATES: [&str; 12] = [
     "Starting",
     "Probation",
     "Serving",
+    "Unready",
     "Ending",
     "MustKill",
     "Killed",
@@ -144,6 +165,19 @@ const SUCCESSOR_STATES: [&str; 5] = [
     "Ready",
     "Soaking",
 ];
+const STANDBY_STATES: [&str; 11] = [
+    "Unstarted",
+    "Recovering",
+    "SpawnRequested",
+    "Starting",
+    "Probation",
+    "Ready",
+    "Unready",
+    "Ending",
+    "MustKill",
+    "Killed",
+    "Retired",
+];
 const ROLLOUT_STAGES: [&str; 6] = [
     "none",
     "requested",
@@ -152,21 +186,23 @@ const ROLLOUT_STAGES: [&str; 6] = [
     "RollingBack",
     "Ended",
 ];
-const PHASES: [&str; 6] = [
+const PHASES: [&str; 7] = [
     "StartingUp",
     "AllStarted",
     "Announcing",
     "Running",
+    "Delaying",
     "Stopping",
     "Ended",
 ];
-const EVENTS: [&str; 22] = [
+const EVENTS: [&str; 23] = [
     "`Started`, notified",
     "`Started`, assumed",
     "`StartFailed`, transient",
     "`StartFailed`, permanent",
     "`StartFailed`, refused",
     "`Ready`",
+    "`Unready`",
     "`Readiness`, notified",
     "`Readiness`, assumed",
     "`Closed`",
@@ -204,6 +240,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         "Started" => Event::Started { child, readiness },
         "StartFailed" => Event::StartFailed { child, failure },
         "Ready" => Event::Ready { child },
+        "Unready" => Event::Unready { child },
         "Readiness" => Event::Readiness { child, readiness },
         "Closed" => Event::Closed { child },
         "MainEnded" => Event::MainEnded { child },
@@ -226,6 +263,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         Event::Started { .. }
         | Event::StartFailed { .. }
         | Event::Ready { .. }
+        | Event::Unready { .. }
         | Event::Readiness { .. }
         | Event::Closed { .. }
         | Event::MainEnded { .. }
@@ -328,7 +366,7 @@ impl Scene {
         Look {
             successor,
             is_refused: supervisor.rollouts().rolling_back().is_some(),
-            slot: slot_name(&slot).into(),
+            slot: position_name(self.slot, &slot).into(),
             slot_is_empty: slot.child().is_none(),
             draining,
             has_time: draining.is_none_or(|state| has_time(&state, self.stage.now)),
@@ -426,6 +464,10 @@ fn last_slot_in(quoted: &str, slots: usize) -> Scene {
             stage.exit(child);
         }
         "Serving" => stage.tell(Event::Ready { child }),
+        "Unready" => {
+            stage.tell(Event::Ready { child });
+            stage.tell(Event::Unready { child });
+        }
         "Ending" => {
             stage.tell(Event::Ready { child });
             stage.tell(Event::MainEnded { child });
@@ -516,6 +558,126 @@ pub(super) fn successor_name(successor: &Successor) -> &'static str {
         (SlotState::Serving { .. }, Some(_)) => "Soaking",
         (SlotState::Serving { .. }, None) => "Ready",
         (state, _) => slot_name(&state),
+    }
+}
+
+// The standbys.
+
+fn standby_event(state: &str, event: &str) -> String {
+    // The first slot is never removed.
+    let slots = if event.ends_with("slot removed") {
+        2
+    } else {
+        1
+    };
+    let mut scene = standby_in(state.trim_matches('`'), slots);
+    let before = scene.look();
+    scene.stage.tell(event_named(event, scene.child));
+    let after = scene.look();
+    if before.slot_is_empty && is_about_a_child(event) && before == after {
+        "—".into()
+    } else {
+        before.changes_to(&after, &[])
+    }
+}
+
+/// A fleet that serves, with one standby that is in this state.
+fn standby_in(wanted: &str, slots: usize) -> Scene {
+    let (mut stage, slot) = (with_standby(slots), SlotId::standby(0));
+    let mut child = stage.supervisor.child_in(slot).expect("it is due");
+    let readiness = match wanted {
+        "Probation" => Readiness::Assumed,
+        _ => Readiness::Notified,
+    };
+    stage.tell(Event::Started { child, readiness });
+    match wanted {
+        "Starting" | "Probation" => {}
+        "Unstarted" => {
+            stage.tell(Event::Ready { child });
+            stage.exit(stage.child());
+            stage.ask();
+            // The child fills the slot now.
+            child = ChildId(1_000_000);
+        }
+        "Recovering" | "SpawnRequested" => stage.exit(child),
+        "Ready" => stage.tell(Event::Ready { child }),
+        "Unready" => {
+            stage.tell(Event::Ready { child });
+            stage.tell(Event::Unready { child });
+        }
+        "Ending" => {
+            stage.tell(Event::Ready { child });
+            stage.tell(Event::MainEnded { child });
+        }
+        "MustKill" => stage.tell(Event::Violation { child }),
+        "Killed" => {
+            stage.tell(Event::Violation { child });
+            stage.ask();
+        }
+        "Retired" => {
+            stage.stop(StopMode::Graceful);
+            stage.exit(child);
+        }
+        other => panic!("no state of a standby is called {other}"),
+    }
+    if wanted == "SpawnRequested" {
+        stage.pass(INTERVAL);
+        stage.ask();
+        child = stage.supervisor.child_in(slot).expect("it is due");
+    }
+    let scene = Scene { stage, slot, child };
+    assert_eq!(scene.look().slot, wanted);
+    scene
+}
+
+/// A fleet that serves. The start of its standby was returned.
+pub(super) fn with_standby(slots: usize) -> Stage {
+    let mut policy = policy(slots);
+    policy.recover_interval = INTERVAL;
+    policy.standbys = 1;
+    let mut stage = Stage::serving(policy);
+    stage.ask();
+    stage
+}
+
+/// The two cells in the row of the state of a slot, if a standby is ready.
+fn promotion(column: &str, wanted: &str) -> String {
+    let mut stage = with_standby(1);
+    let slot = SlotId(0);
+    let standby = stage.supervisor.child_in(SlotId::standby(0));
+    let standby = standby.expect("it is due");
+    let readiness = Readiness::Notified;
+    stage.tell(Event::Started {
+        child: standby,
+        readiness,
+    });
+    let child = match wanted {
+        "`Reverting`" => stage.roll_out_slot(),
+        _ => stage.child(),
+    };
+    stage.exit(child);
+    stage.tell(Event::Ready { child: standby });
+    let is_due = stage.supervisor.fleet().due(stage.now).is_some();
+    let mut scene = Scene { stage, slot, child };
+    let before = scene.look();
+    assert_eq!(format!("`{}`", before.slot), wanted);
+    match column {
+        "when" if is_due => "at once".into(),
+        "when" => "never".into(),
+        _ => {
+            let actions = scene.stage.supervisor.next_action(scene.stage.now);
+            let actions: Vec<_> = actions.into_iter().collect();
+            before.changes_to(&scene.look(), &actions)
+        }
+    }
+}
+
+/// The state of a slot, or of the position of a standby.
+pub(super) fn position_name(slot: SlotId, state: &SlotState) -> &'static str {
+    if slot.is_standby() && state.is_serving() {
+        "Ready"
+    } else {
+        slot_name(state)
     }
 }
 
@@ -663,7 +825,9 @@ fn rollout_action_word(action: &Action) -> Option<String> {
             Gate::Open => None,
         },
         Action::AnnounceMasterReady
+        | Action::ReportHealthy { .. }
         | Action::Serve { .. }
+        | Action::Promote { .. }
         | Action::Terminate { .. }
         | Action::Kill { .. }
         | Action::GiveUp { .. }
@@ -729,6 +893,10 @@ fn in_time(mut scene: Scene, state: &str, column: &str) -> String {
     };
     let wait = deadline.map(|deadline| deadline - scene.stage.now);
     match column {
+        // There was no exit.
+        "when" if scene.look().slot == "Unstarted" && wait == Some(INTERVAL) => {
+            "`recover_interval` after a promotion; at once after a rollout".into()
+        }
         "when" => wait_words(wait).into(),
         "then" => {
             let Some(wait) = wait else {
@@ -782,7 +950,9 @@ fn child_action_word(action: &Action) -> Option<String> {
         }),
         Action::GiveUp { .. } => Some("GiveUp".into()),
         Action::ReportRunning { .. } => Some("ReportRunning".into()),
+        Action::ReportHealthy { .. } => Some("ReportHealthy".into()),
         Action::Serve { .. } => Some("Serve".into()),
+        Action::Promote { .. } => Some("Promote".into()),
         Action::ReportReplaced { .. } => Some("ReportReplaced".into()),
         Action::AnnounceMasterReady
         | Action::CloseListeners
@@ -802,6 +972,7 @@ pub(super) fn slot_name(state: &SlotState) -> &'static str {
         SlotState::Starting { .. } => "Starting",
         SlotState::Probation { .. } => "Probation",
         SlotState::Serving { .. } => "Serving",
+        SlotState::Unready { .. } => "Unready",
         SlotState::Ending { .. } => "Ending",
         SlotState::MustKill { .. } => "MustKill",
         SlotState::Killed { .. } => "Killed",
@@ -892,10 +1063,13 @@ fn fleet_in(phase: &str, row: &str) -> FleetScene {
     let mut policy = policy(2);
     policy.recover_threshold = match (row, phase) {
         // The setup below needs one exit.
-        ("asked, after one exit too many", "`Running`" | "`Stopping`") => 1,
+        ("asked, after one exit too many", "`Running`" | "`Delaying`" | "`Stopping`") => 1,
         ("asked, after one exit too many", "`StartingUp`" | "`AllStarted`" | "`Announcing`") => 0,
         _ => 100,
     };
+    if phase == "`Delaying`" {
+        policy.drain_delay = DELAY;
+    }
     let mut stage = Stage::new(policy);
     let readiness = Readiness::Notified;
     stage.supervisor.next_action(stage.now);
@@ -924,7 +1098,7 @@ fn fleet_in(phase: &str, row: &str) -> FleetScene {
         serving,
         asked,
     };
-    if ["`Stopping`", "`Ended`"].contains(&phase) {
+    if ["`Delaying`", "`Stopping`", "`Ended`"].contains(&phase) {
         scene.stop(phase, row);
     }
     let found = phase_name(scene.stage.supervisor.phase());
@@ -955,6 +1129,7 @@ fn phase_name(phase: &Phase) -> String {
         Phase::AllStarted => "`AllStarted`".into(),
         Phase::Announcing => "`Announcing`".into(),
         Phase::Running => "`Running`".into(),
+        Phase::Delaying { stop, .. } => format!("`Delaying` ({})", cause_words(&stop.cause)),
         Phase::Stopping { stop, .. } => format!("`Stopping` ({})", cause_words(&stop.cause)),
         Phase::Ended(outcome) => format!("`Ended` ({})", cause_words(&outcome.stop.cause)),
     }
@@ -975,12 +1150,14 @@ fn fleet_action_word(action: &Action) -> Option<String> {
         Action::AnnounceMasterReady => Some("AnnounceMasterReady".into()),
         Action::CloseListeners => Some("CloseListeners".into()),
         Action::Start { .. }
+        | Action::ReportHealthy { .. }
         | Action::Terminate { .. }
         | Action::Kill { .. }
         | Action::GiveUp { .. }
         | Action::ReportRunning { .. }
         | Action::OpenProgram
         | Action::Serve { .. }
+        | Action::Promote { .. }
         | Action::ReportReplaced { .. }
         | Action::ReportVerdict(_) => None,
     }

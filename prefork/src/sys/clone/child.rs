@@ -18,7 +18,7 @@ pub(super) struct ChildPlan<'a> {
     args: Vec<*const c_char>,
     env: Vec<*const c_char>,
     listen_pid: ListenPid,
-    /// The sources of 3, 4, …, then the program, then stdin.
+    /// The sources of 3, 4, …, then the program, then stdin, then stderr if it is set.
     ///
     /// Those that are also targets are moved.
     sources: Vec<RawFd>,
@@ -43,6 +43,7 @@ impl<'a> ChildPlan<'a> {
             Executable::Path(_) => exec.stdin.as_raw_fd(),
         });
         sources.push(exec.stdin.as_raw_fd());
+        sources.extend(exec.stderr.map(|fd| fd.as_raw_fd()));
         let mut args = pointers(&exec.args);
         args.push(std::ptr::null());
         let mut env = pointers(&exec.env);
@@ -61,6 +62,17 @@ impl<'a> ChildPlan<'a> {
             stage: SpawnStage::CopyFds,
             failure: None,
         }
+    }
+}
+
+impl ChildPlan<'_> {
+    /// The number of descriptors from 3 on.
+    fn listed(&self) -> usize {
+        usize::try_from(self.count).unwrap_or(0)
+    }
+
+    fn program(&self) -> RawFd {
+        self.sources[self.listed()]
     }
 }
 
@@ -141,14 +153,15 @@ fn move_fds(plan: &mut ChildPlan<'_>) -> StageResult {
         }
     }
     plan.stage = SpawnStage::MoveFds;
-    let listed = &plan.sources[..plan.sources.len() - 2];
-    for (target, &source) in (FIRST_FD..).zip(listed) {
+    let (listed, others) = plan.sources.split_at(plan.listed());
+    let stdio = others[1..]
+        .iter()
+        .zip([libc::STDIN_FILENO, libc::STDERR_FILENO]);
+    for (&source, target) in listed.iter().zip(FIRST_FD..).chain(stdio) {
         // SAFETY: dup2 on two numbers, which differ; the copy is not close-on-exec.
         check(unsafe { libc::dup2(source, target) }, SpawnStage::MoveFds)?;
     }
-    let stdin = plan.sources[plan.sources.len() - 1];
-    // SAFETY: as above.
-    check(unsafe { libc::dup2(stdin, 0) }, SpawnStage::MoveFds)
+    Ok(())
 }
 
 /// Closes all other descriptors.
@@ -159,7 +172,7 @@ fn close_other_fds(plan: &ChildPlan<'_>) -> StageResult {
     let first = (FIRST_FD + plan.count).cast_unsigned();
     let last = u32::MAX;
     let image = match plan.image {
-        Executable::Open(_) => plan.sources[plan.sources.len() - 2].cast_unsigned(),
+        Executable::Open(_) => plan.program().cast_unsigned(),
         Executable::Path(_) => return close_range(first, last),
     };
     if image > first {
@@ -194,7 +207,7 @@ fn execute(plan: &ChildPlan<'_>) -> (SpawnStage, i32) {
     let (args, env) = (plan.args.as_ptr(), plan.env.as_ptr());
     match plan.image {
         Executable::Open(_) => {
-            let image = plan.sources[plan.sources.len() - 2];
+            let image = plan.program();
             // SAFETY: both lists end with null, and the parent keeps their strings alive.
             unsafe {
                 libc::syscall(

@@ -29,6 +29,8 @@ pub(crate) struct ExecSpec<'a> {
     /// All others above stderr are closed.
     pub(crate) fds: Vec<BorrowedFd<'a>>,
     pub(crate) stdin: BorrowedFd<'a>,
+    /// `None`: the stderr of this process.
+    pub(crate) stderr: Option<BorrowedFd<'a>>,
     /// The signals that the program starts with blocked.
     pub(crate) blocked: &'a [Signal],
     /// The signal that the program gets when the calling *thread* ends.

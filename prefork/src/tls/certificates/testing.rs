@@ -97,6 +97,7 @@ pub(super) fn labels() -> ErrorLabels {
     ErrorLabels {
         listen: "listen".to_owned(),
         workers: "workers".to_owned(),
+        standby: "standby".to_owned(),
         tls_cert: "tls_cert".to_owned(),
         tls_key: "tls_key".to_owned(),
         tls_client_ca: "tls_client_ca".to_owned(),

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy)]
 pub(in crate::worker) struct Drain {
     begun: Instant,
+    /// The end of the closing phase, if that is before `half`.
+    pub(super) keepalive_until: Instant,
     /// How long a client may be silent in a blocking read.
     silent_client_wait: Duration,
     /// Half of the budget: until then listeners may accept, and then `shutdown()` resolves at the
@@ -28,6 +30,10 @@ pub(in crate::worker) struct Connections {
     pub(in crate::worker) listeners: usize,
     /// Whether this process has no other socket that can still accept.
     pub(in crate::worker) are_sockets_closed: bool,
+    /// The number of accepted connections that are open.
+    pub(in crate::worker) streams: usize,
+    /// Whether responses announce that their connection closes.
+    pub(in crate::worker) announces_close: bool,
     /// The number of accepted connections that are unread.
     pub(in crate::worker) unread: usize,
     /// The latest handshake write or partial read of an unread connection.
@@ -58,9 +64,10 @@ impl Drain {
     /// How long a drain waits for a client that has connected and sends nothing.
     const SILENT_CLIENT_WAIT: Duration = Duration::from_millis(250);
 
-    pub(super) fn new(now: Instant, budget: Duration) -> Self {
+    pub(super) fn new(now: Instant, budget: Duration, keepalive_grace: Duration) -> Self {
         Self {
             begun: now,
+            keepalive_until: now + keepalive_grace,
             silent_client_wait: Self::SILENT_CLIENT_WAIT.min(budget / 4),
             half: now + budget / 2,
             deadline: now + budget,
@@ -72,7 +79,7 @@ impl Drain {
 
     /// Reduces the time that is left to this budget. A longer budget changes nothing.
     pub(super) fn shorten(&mut self, now: Instant, budget: Duration) {
-        let shorter = Self::new(now, budget);
+        let shorter = Self::new(now, budget, Duration::ZERO);
         if shorter.deadline < self.deadline {
             self.deadline = shorter.deadline;
             self.half = self.half.min(shorter.half);
@@ -102,6 +109,7 @@ impl Drain {
     pub(super) fn listeners_ended(&self) -> Option<Instant> {
         let Self {
             // The model writes these.
+            keepalive_until: _,
             half: _,
             deadline: _,
             connections: _,
@@ -147,8 +155,30 @@ impl Drain {
 
     /// Decides whether `shutdown()` resolves.
     ///
-    /// It resolves when every `Listener` has ended and no accepted connection is unread. Unread
-    /// connections with bytes to read get up to half of the budget, silent ones 250 ms.
+    /// It resolves when every `Listener` has ended, no accepted connection is unread, and the
+    /// closing phase is over.
+    pub(super) fn decide(&self, now: Instant) -> DrainDecision {
+        match self.decide_on_unread(now) {
+            DrainDecision::Resolve if now < self.closing_until() => {
+                DrainDecision::Wait(self.closing_until())
+            }
+            decision => decision,
+        }
+    }
+
+    /// Returns the end of the closing phase, in which kept connections can end by themselves.
+    ///
+    /// There is none if responses do not announce it, or if no connection is open.
+    fn closing_until(&self) -> Instant {
+        let has_kept = |now: Connections| now.announces_close && now.streams > 0;
+        if self.connections.is_some_and(has_kept) {
+            self.keepalive_until.min(self.half)
+        } else {
+            self.begun
+        }
+    }
+
+    /// Unread connections with bytes to read get up to half of the budget, silent ones 250 ms.
     ///
     /// The 250 ms start again with each activity in the middle of an exchange: an answer of the
     /// worker in a TLS handshake, since the client could not send more before; and a part of a TLS
@@ -156,7 +186,7 @@ impl Drain {
     ///
     /// The check for bytes to read takes a system call, so it is requested only if the decision
     /// depends on it.
-    pub(super) fn decide(&self, now: Instant) -> DrainDecision {
+    fn decide_on_unread(&self, now: Instant) -> DrainDecision {
         if now >= self.half {
             return DrainDecision::Resolve;
         }
@@ -190,11 +220,18 @@ mod tests {
     use super::*;
 
     const BUDGET: Duration = Duration::from_secs(10);
+    const KEEPALIVE: Duration = Duration::from_secs(1);
+
+    fn begun(now: Instant) -> Drain {
+        Drain::new(now, BUDGET, KEEPALIVE)
+    }
 
     fn connections(listeners: usize, unread: usize) -> Connections {
         Connections {
             listeners,
             are_sockets_closed: listeners == 0,
+            streams: unread,
+            announces_close: false,
             unread,
             last_activity: None,
         }
@@ -220,7 +257,7 @@ mod tests {
     #[test]
     fn without_listeners_and_connections_it_resolves_at_once() {
         let now = Instant::now();
-        let mut drain = Drain::new(now, BUDGET);
+        let mut drain = begun(now);
         assert_eq!(
             decide(&mut drain, connections(0, 0), false, now),
             DrainDecision::Resolve
@@ -230,7 +267,7 @@ mod tests {
     #[test]
     fn an_open_listener_is_waited_for_up_to_half_of_the_budget() {
         let now = Instant::now();
-        let mut drain = Drain::new(now, BUDGET);
+        let mut drain = begun(now);
         let half = now + BUDGET / 2;
         assert_eq!(
             decide(&mut drain, connections(1, 0), false, now),
@@ -246,7 +283,7 @@ mod tests {
     #[test]
     fn a_listener_that_is_opened_after_all_others_have_ended_is_waited_for() {
         let now = Instant::now();
-        let mut drain = Drain::new(now, BUDGET);
+        let mut drain = begun(now);
         drain.count(connections(0, 0), now);
         let half = now + BUDGET / 2;
         let decision = decide(&mut drain, connections(1, 0), false, now);
@@ -256,7 +293,7 @@ mod tests {
     #[test]
     fn a_silent_client_gets_250_ms_from_the_end_of_the_listeners() {
         let start = Instant::now();
-        let mut drain = Drain::new(start, BUDGET);
+        let mut drain = begun(start);
         let ended = start + Duration::from_secs(1);
         let _ = decide(&mut drain, connections(1, 1), false, start);
         let silent_until = ended + Drain::SILENT_CLIENT_WAIT;
@@ -273,7 +310,7 @@ mod tests {
     #[test]
     fn a_client_in_the_middle_of_an_exchange_gets_250_ms_from_the_last_activity() {
         let start = Instant::now();
-        let mut drain = Drain::new(start, BUDGET);
+        let mut drain = begun(start);
         let _ = decide(&mut drain, connections(0, 1), true, start);
         let answered = start + Duration::from_secs(1);
         let active = Connections {
@@ -295,7 +332,7 @@ mod tests {
     fn activity_before_the_drain_does_not_extend_the_wait() {
         let start = Instant::now();
         let ended = start + Duration::from_secs(1);
-        let mut drain = Drain::new(ended, BUDGET);
+        let mut drain = begun(ended);
         let active = Connections {
             last_activity: Some(start),
             ..connections(0, 1)
@@ -310,7 +347,7 @@ mod tests {
     #[test]
     fn a_client_that_has_sent_bytes_gets_up_to_half_of_the_budget() {
         let start = Instant::now();
-        let mut drain = Drain::new(start, BUDGET);
+        let mut drain = begun(start);
         let _ = decide(&mut drain, connections(0, 2), true, start);
         let later = start + Drain::SILENT_CLIENT_WAIT;
         let half = start + BUDGET / 2;
@@ -331,7 +368,7 @@ mod tests {
     #[test]
     fn a_wait_is_at_most_half_of_a_short_budget() {
         let start = Instant::now();
-        let mut drain = Drain::new(start, Duration::from_millis(100));
+        let mut drain = Drain::new(start, Duration::from_millis(100), KEEPALIVE);
         let half = start + Duration::from_millis(50);
         assert_eq!(
             decide(&mut drain, connections(0, 1), false, start),
@@ -343,7 +380,7 @@ mod tests {
     fn a_client_that_must_send_next_gets_250_ms() {
         let accepted = Instant::now();
         let start = accepted + BUDGET;
-        let drain = Drain::new(start, BUDGET);
+        let drain = begun(start);
         let half = start + BUDGET / 2;
         let cases = [
             // Silent since before the drain: connected without sending, or kept alive.
@@ -364,7 +401,7 @@ mod tests {
     #[test]
     fn a_client_in_the_middle_of_a_request_gets_half_of_the_budget() {
         let start = Instant::now();
-        let drain = Drain::new(start, BUDGET);
+        let drain = begun(start);
         let half = start + BUDGET / 2;
         let late = half + Duration::from_secs(1);
         let cases = [
@@ -384,7 +421,7 @@ mod tests {
     #[test]
     fn a_short_budget_shortens_the_wait_for_a_blocking_read() {
         let start = Instant::now();
-        let drain = Drain::new(start, Duration::from_millis(100));
+        let drain = Drain::new(start, Duration::from_millis(100), KEEPALIVE);
         let until = drain.silent_until(false, None);
         assert_eq!(until, start + Duration::from_millis(25));
     }
@@ -392,7 +429,7 @@ mod tests {
     #[test]
     fn the_check_for_bytes_is_repeated_only_after_a_change() {
         let start = Instant::now();
-        let mut drain = Drain::new(start, BUDGET);
+        let mut drain = begun(start);
         drain.count(connections(0, 1), start);
         let later = start + Drain::SILENT_CLIENT_WAIT;
         assert_eq!(drain.decide(later), DrainDecision::CheckReadable);
@@ -408,7 +445,7 @@ mod tests {
     #[test]
     fn a_shorter_budget_wins_and_a_longer_one_changes_nothing() {
         let start = Instant::now();
-        let mut drain = Drain::new(start, BUDGET);
+        let mut drain = begun(start);
         let later = start + Duration::from_secs(1);
         let times = |drain: &Drain| (drain.half, drain.deadline, drain.silent_client_wait);
         let before = times(&drain);
@@ -422,7 +459,7 @@ mod tests {
         let wait = Duration::from_millis(100);
         assert_eq!(times(&drain), (later + short / 2, later + short, wait));
         // Half of the first budget has passed: the listeners have ended.
-        let mut drain = Drain::new(start, BUDGET);
+        let mut drain = begun(start);
         let half = start + BUDGET / 2;
         let late = half + Duration::from_secs(1);
         drain.shorten(late, Duration::from_secs(2));
@@ -433,8 +470,67 @@ mod tests {
     #[test]
     fn before_the_first_count_it_waits() {
         let start = Instant::now();
-        let drain = Drain::new(start, BUDGET);
+        let drain = begun(start);
         assert_eq!(drain.decide(start), DrainDecision::Wait(start + BUDGET / 2));
         assert!(!drain.is_closed());
+    }
+
+    fn kept(unread: usize) -> Connections {
+        Connections {
+            streams: unread + 1,
+            announces_close: true,
+            ..connections(0, unread)
+        }
+    }
+
+    #[test]
+    fn kept_connections_get_keepalive_grace_from_the_beginning_of_the_drain() {
+        let start = Instant::now();
+        let later = start + Duration::from_millis(700);
+        let until = start + KEEPALIVE;
+        let mut drain = begun(start);
+        let decision = decide(&mut drain, kept(0), false, later);
+        assert_eq!(decision, DrainDecision::Wait(until));
+        assert_eq!(drain.decide(until), DrainDecision::Resolve);
+        let none = connections(0, 0);
+        let without = Connections {
+            announces_close: false,
+            ..kept(0)
+        };
+        for connections in [none, without] {
+            let decision = decide(&mut drain, connections, false, later);
+            assert_eq!(decision, DrainDecision::Resolve, "{connections:?}");
+        }
+    }
+
+    #[test]
+    fn kept_connections_get_no_more_than_half_of_the_budget() {
+        let start = Instant::now();
+        let short = KEEPALIVE / 2;
+        let half = start + short / 2;
+        let mut drains = [Drain::new(start, short, KEEPALIVE), begun(start)];
+        drains[1].shorten(start, short);
+        for drain in &mut drains {
+            let decision = decide(drain, kept(0), false, start);
+            assert_eq!(decision, DrainDecision::Wait(half));
+            assert_eq!(drain.decide(half), DrainDecision::Resolve);
+        }
+    }
+
+    /// The closing phase is no reason to drop a request that has arrived.
+    #[test]
+    fn an_unread_connection_is_waited_for_beyond_keepalive_grace() {
+        let start = Instant::now();
+        let mut drain = begun(start);
+        let until = start + KEEPALIVE;
+        drain.count(kept(1), start);
+        assert_eq!(
+            decide(&mut drain, kept(1), true, until),
+            DrainDecision::Wait(start + BUDGET / 2)
+        );
+        assert_eq!(
+            decide(&mut drain, kept(1), false, until),
+            DrainDecision::Resolve
+        );
     }
 }

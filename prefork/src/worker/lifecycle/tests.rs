@@ -8,17 +8,26 @@ const TABLES: &str = include_str!("TABLE.md");
 
 /// The grace period of the worker.
 const GRACE: Duration = Duration::from_secs(20);
+const KEEPALIVE: Duration = Duration::from_millis(1_500);
+const TIMES: DrainTimes = DrainTimes {
+    delay: Duration::ZERO,
+    grace: GRACE,
+    keepalive_grace: KEEPALIVE,
+};
 /// The budget of a `drain` frame.
 const BUDGET: Duration = Duration::from_secs(8);
 /// The budget of a frame that leaves less time.
 const SHORTER: Duration = Duration::from_secs(2);
+/// The delay of a stop.
+const DELAY: Duration = Duration::from_secs(3);
 /// The time between two events.
 const MOMENT: Duration = Duration::from_millis(1);
 
-const STAGES: [&str; 6] = [
+const STAGES: [&str; 7] = [
     "Gated",
     "MustOpenGate",
     "Serving",
+    "Delaying",
     "MustDrain",
     "Draining",
     "Resolved",
@@ -45,6 +54,8 @@ macro_rules! rows {
 
 rows! {
     "`GateOpened`": GateOpened {},
+    "`ReadinessChanged`, not ready": ReadinessChanged { is_ready: false },
+    "`ReadinessChanged`, ready": ReadinessChanged { is_ready: true },
     "`DrainRequested`": DrainRequested { budget: BUDGET },
     "`DrainRequested`, shorter": DrainRequested { budget: SHORTER },
     "`Terminated`": Terminated {},
@@ -63,6 +74,8 @@ rows! {
 const OPEN: Connections = Connections {
     listeners: 1,
     are_sockets_closed: true,
+    streams: 1,
+    announces_close: false,
     unread: 0,
     last_activity: None,
 };
@@ -78,6 +91,12 @@ const ONE_UNREAD: Connections = Connections {
     ..CLOSED
 };
 
+/// A connection is open, and its next response announces that it closes.
+const ONE_KEPT: Connections = Connections {
+    announces_close: true,
+    ..CLOSED
+};
+
 /// A lifecycle in virtual time.
 #[derive(Clone)]
 struct Stand {
@@ -90,7 +109,7 @@ impl Stand {
     fn new(host: Host, has_master: bool) -> Self {
         let now = Instant::now();
         Self {
-            lifecycle: Lifecycle::new(host, has_master, GRACE),
+            lifecycle: Lifecycle::new(host, has_master, TIMES),
             start: now,
             now,
         }
@@ -119,6 +138,20 @@ impl Stand {
         self
     }
 
+    /// A single process that serves on although a stop was requested.
+    fn delaying() -> Self {
+        let mut stand = Self::new(Host::Process, false);
+        let delay = DELAY;
+        stand.lifecycle = Lifecycle::new(Host::Process, false, DrainTimes { delay, ..TIMES });
+        stand.with(Event::Terminated)
+    }
+
+    /// A worker that has taken back its readiness, and has reported that.
+    fn unready() -> Self {
+        let unready = Self::worker().with(Event::ReadinessChanged { is_ready: false });
+        unready.performing("ReportReadiness, not ready")
+    }
+
     /// A worker in this stage. A `Draining` one has these connections.
     fn in_stage(stage: &str, connections: Connections) -> Self {
         let serving = Self::worker();
@@ -131,6 +164,7 @@ impl Stand {
             "Gated" => Self::gated(),
             "MustOpenGate" => Self::gated().with(Event::GateOpened),
             "Serving" => serving,
+            "Delaying" => Self::delaying(),
             "MustDrain" => requested(serving),
             "Draining" => draining(connections),
             "Resolved" => draining(CLOSED).performing("Resolve"),
@@ -192,6 +226,12 @@ impl Stand {
                 return format!("{} ms after the {name}", margin.as_millis());
             }
         }
+        if passed == KEEPALIVE {
+            return "keepalive_grace".to_owned();
+        }
+        if passed == DELAY {
+            return "the delay".to_owned();
+        }
         format!("{} ms", passed.as_millis())
     }
 
@@ -227,6 +267,9 @@ impl Stand {
 fn action_name(action: Action) -> String {
     match action {
         Action::OpenGate => "OpenGate".to_owned(),
+        Action::AnnounceStop => "AnnounceStop".to_owned(),
+        Action::ReportReadiness { is_ready: false } => "ReportReadiness, not ready".to_owned(),
+        Action::ReportReadiness { is_ready: true } => "ReportReadiness, ready".to_owned(),
         Action::RunHook => "RunHook".to_owned(),
         Action::CloseListeners { .. } => "CloseListeners".to_owned(),
         Action::Shorten { .. } => "Shorten".to_owned(),
@@ -247,7 +290,7 @@ impl Lifecycle {
     /// The drain, also before the listeners were asked to close.
     fn current_drain(&self) -> Option<&Drain> {
         match &self.stage {
-            Stage::Gated | Stage::MustOpenGate | Stage::Serving => None,
+            Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::Delaying { .. } => None,
             Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
                 Some(drain)
             }
@@ -260,6 +303,7 @@ fn stage_name(lifecycle: &Lifecycle) -> &'static str {
         Stage::Gated => "Gated",
         Stage::MustOpenGate => "MustOpenGate",
         Stage::Serving => "Serving",
+        Stage::Delaying { .. } => "Delaying",
         Stage::MustDrain { .. } => "MustDrain",
         Stage::Draining(_) => "Draining",
         Stage::Resolved(_) => "Resolved",
@@ -318,6 +362,11 @@ fn difference(before: &Lifecycle, after: &Stand) -> Vec<String> {
         _ => false,
     };
     add(is_check_new, "checked");
+    let is_report_new = new.readiness.due(after.now).is_some() && new.has_reports();
+    add(
+        is_report_new && before.readiness.due(after.now).is_none(),
+        "report due",
+    );
     add(new.has_failed() != before.has_failed(), "failed");
     add(new.is_interrupted != before.is_interrupted, "interrupted");
     effects
@@ -362,9 +411,20 @@ fn each_state_of_the_master_handles_every_event_as_in_the_table() {
     });
 }
 
+/// A worker with a kept connection whose master has died, and that has sent itself SIGTERM.
+fn kept_by_orphan() -> Stand {
+    let stand = Stand::of_master("Terminated");
+    stand.with(Event::Changed(ONE_KEPT))
+}
+
 #[test]
 fn a_stage_acts_in_time_as_in_the_table() {
     let unread = Stand::in_stage("Draining", ONE_UNREAD).performing("SendClosed");
+    let kept = Stand::in_stage("Draining", ONE_KEPT).performing("SendClosed");
+    let last_ends = kept.clone().with(Event::Changed(Connections {
+        streams: 0,
+        ..ONE_KEPT
+    }));
     let checked = |has_readable| {
         let mut stand = unread.clone();
         stand.now += Duration::from_millis(250);
@@ -376,12 +436,24 @@ fn a_stage_acts_in_time_as_in_the_table() {
     let resolved = Stand::in_stage("Resolved", CLOSED);
     let still_open = resolved.clone().with(Event::Changed(OPEN));
     let shorter = Event::DrainRequested { budget: SHORTER };
+    let changed = |is_ready| Event::ReadinessChanged { is_ready };
     compare_rows(
         "Stage × time",
         [
             ("`Gated`", Stand::gated()),
             ("`MustOpenGate`", Stand::in_stage("MustOpenGate", OPEN)),
             ("`Serving`", Stand::worker()),
+            ("`Serving`, not ready", Stand::worker().with(changed(false))),
+            (
+                "`Serving`, ready again",
+                Stand::unready().with(changed(true)),
+            ),
+            ("`Gated`, not ready", Stand::gated().with(changed(false))),
+            ("`Delaying`", Stand::delaying()),
+            (
+                "`Delaying`, announced",
+                Stand::delaying().performing("AnnounceStop"),
+            ),
             ("`MustDrain`", Stand::in_stage("MustDrain", OPEN)),
             ("`Draining`, a listener is open", draining(OPEN)),
             ("`Draining`, all is read", draining(CLOSED)),
@@ -392,6 +464,12 @@ fn a_stage_acts_in_time_as_in_the_table() {
             ("`Draining`, one is unread", unread.clone()),
             ("`Draining`, unread with bytes", checked(true)),
             ("`Draining`, unread and silent", checked(false)),
+            ("`Draining`, kept connections", kept.clone()),
+            ("`Draining`, the last connection ends", last_ends),
+            (
+                "`Draining`, kept connections, master dead",
+                kept_by_orphan(),
+            ),
             ("`Draining`, shortened", draining(OPEN).with(shorter)),
             ("`Resolved`, shortened", resolved.clone().with(shorter)),
             ("`Resolved`, a listener is open", still_open),
@@ -417,7 +495,11 @@ fn a_worker_ends_as_in_the_table() {
     let single = || Stand::new(Host::Process, false);
     let no_grace = || {
         let mut stand = single();
-        stand.lifecycle = Lifecycle::new(Host::Process, false, Duration::ZERO);
+        let times = DrainTimes {
+            grace: Duration::ZERO,
+            ..TIMES
+        };
+        stand.lifecycle = Lifecycle::new(Host::Process, false, times);
         stand
     };
     let died = Event::MasterDied {
@@ -464,6 +546,45 @@ fn a_worker_ends_as_in_the_table() {
         ]
         .map(|(row, stand)| (row.to_owned(), stand.end())),
     );
+}
+
+#[test]
+fn a_worker_that_is_not_ready_leaves_the_queue_unless_it_is_alone() {
+    let events = [Event::DrainRequested { budget: BUDGET }, Event::Terminated];
+    for event in events {
+        let cells = effect(Stand::unready(), event);
+        assert!(cells.contains("`MustDrain`, leave"), "{event:?}: {cells}");
+        let ready = Stand::unready().with(Event::ReadinessChanged { is_ready: true });
+        let cells = effect(ready, event);
+        assert!(cells.contains("`MustDrain`, serve"), "{event:?}: {cells}");
+    }
+    // Then all workers drain, and maybe none is ready.
+    let died = Event::MasterDied {
+        is_process_gone: true,
+    };
+    let cells = effect(Stand::unready(), died);
+    assert!(cells.contains("`MustDrain`, serve"), "{cells}");
+    let single = Stand::new(Host::Process, false);
+    let single = single.with(Event::ReadinessChanged { is_ready: false });
+    let cells = effect(single, Event::Terminated);
+    assert!(cells.contains("`MustDrain`, serve"), "{cells}");
+}
+
+#[test]
+fn changes_within_a_second_are_one_report() {
+    let changed = |is_ready| Event::ReadinessChanged { is_ready };
+    let mut stand = Stand::unready();
+    for _ in 0..100 {
+        stand.now += MOMENT;
+        stand = stand.with(changed(true)).with(changed(false));
+        assert_eq!(stand.lifecycle.next_action(stand.now), None);
+    }
+    assert_eq!(stand.lifecycle.deadline(stand.now), None, "nothing is new");
+    stand = stand.with(changed(true));
+    let due = stand.start + Duration::from_secs(1);
+    assert_eq!(stand.lifecycle.deadline(stand.now), Some(due));
+    stand.now = due;
+    stand.performing("ReportReadiness, ready");
 }
 
 #[test]

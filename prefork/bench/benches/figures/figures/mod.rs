@@ -9,6 +9,7 @@ mod master_death;
 mod memory;
 mod recovery;
 mod requests;
+mod rollout;
 mod start;
 mod stop;
 mod system_calls;
@@ -20,7 +21,7 @@ use crate::figure::Row;
 type Figure = fn() -> Vec<Row>;
 
 /// All groups in the order of the table, with their names on the command line.
-pub(crate) const ALL: [(&str, Figure); 13] = [
+pub(crate) const ALL: [(&str, Figure); 14] = [
     ("recovery", recovery::rows),
     ("start", start::rows),
     ("fleet", fleet::rows),
@@ -32,6 +33,7 @@ pub(crate) const ALL: [(&str, Figure); 13] = [
     ("system-calls", system_calls::rows),
     ("tls", tls::rows),
     ("stop", stop::rows),
+    ("rollout", rollout::rows),
     ("events", events::rows),
     ("build", build::rows),
 ];

@@ -6,7 +6,7 @@ use crate::supervisor::children::ChildLocation;
 use crate::supervisor::draining::DrainState;
 use crate::supervisor::phase::Phase;
 use crate::supervisor::schedule::DeadlineKey;
-use crate::supervisor::{ChildId, Event, Policy, Readiness, StartFailure, StopMode};
+use crate::supervisor::{ChildId, Event, Policy, Readiness, SlotId, StartFailure, StopMode};
 
 const SLOT_EVENT: &str = "Slot × event";
 const SLOT_TIME: &str = "Slot × time";
@@ -14,6 +14,9 @@ const DRAINING_EVENT: &str = "Draining child × event";
 const DRAINING_TIME: &str = "Draining child × time";
 const SUCCESSOR_EVENT: &str = "Successor × event";
 const SUCCESSOR_TIME: &str = "Successor × time";
+const STANDBY_EVENT: &str = "Standby × event";
+const STANDBY_TIME: &str = "Standby × time";
+const PROMOTION: &str = "Slot × time, if a standby is ready";
 const FLEET_EVENT: &str = "Fleet × event";
 
 impl World {
@@ -36,10 +39,11 @@ impl World {
             }
             Move::Pass => {
                 let fleet = self.supervisor.fleet();
-                for slot in fleet.slot_ids() {
+                for slot in fleet.slot_ids().chain(fleet.standby_ids()) {
                     let state = fleet.slot(slot);
                     if state.deadline().is_none() {
-                        cells.insert((SLOT_TIME, table::slot_name(&state), ""));
+                        let [_, time] = tables_of(slot);
+                        cells.insert((time, table::position_name(slot, &state), ""));
                     }
                 }
                 for (_, _, successor) in fleet.successors() {
@@ -61,7 +65,9 @@ impl World {
         let fleet = self.supervisor.fleet();
         match fleet.child(child).map(|child| (child.slot, child.location)) {
             Some((slot, ChildLocation::Slot)) => {
-                cells.insert((SLOT_EVENT, row, table::slot_name(&fleet.slot(slot))));
+                let [events, _] = tables_of(slot);
+                let name = table::position_name(slot, &fleet.slot(slot));
+                cells.insert((events, row, name));
             }
             Some((_, ChildLocation::DrainingChild(state))) => {
                 cells.insert((DRAINING_EVENT, row, table::drain_state_name(&state)));
@@ -81,6 +87,11 @@ impl World {
             let row = row_for(event, slot.0);
             cells.insert((SLOT_EVENT, row, table::slot_name(&fleet.slot(slot))));
         }
+        let last = row_for(event, self.slots.len() - 1);
+        for standby in fleet.standby_ids() {
+            let name = table::position_name(standby, &fleet.slot(standby));
+            cells.insert((STANDBY_EVENT, last, name));
+        }
         for (_, slot, successor) in fleet.successors() {
             let name = table::successor_name(&successor);
             cells.insert((SUCCESSOR_EVENT, row_for(event, slot.0), name));
@@ -94,9 +105,11 @@ impl World {
 
     pub(super) fn note_stale(&self, row: &'static str, cells: &mut Cells) {
         let fleet = self.supervisor.fleet();
-        let states = fleet.slot_ids().map(|slot| fleet.slot(slot));
-        for state in states.filter(|state| state.child().is_none()) {
-            cells.insert((SLOT_EVENT, row, table::slot_name(&state)));
+        let positions = fleet.slot_ids().chain(fleet.standby_ids());
+        for slot in positions.filter(|&slot| fleet.slot(slot).child().is_none()) {
+            let [events, _] = tables_of(slot);
+            let name = table::position_name(slot, &fleet.slot(slot));
+            cells.insert((events, row, name));
         }
         cells.insert((FLEET_EVENT, row, self.phase()));
     }
@@ -105,7 +118,13 @@ impl World {
         let fleet = self.supervisor.fleet();
         match due {
             DeadlineKey::Slot(slot) => {
-                cells.insert((SLOT_TIME, table::slot_name(&fleet.slot(slot)), ""));
+                let state = fleet.slot(slot);
+                let [_, time] = tables_of(slot);
+                if state.awaits_replacement() && fleet.ready_standby().is_some() {
+                    cells.insert((PROMOTION, table::slot_name(&state), ""));
+                } else {
+                    cells.insert((time, table::position_name(slot, &state), ""));
+                }
             }
             DeadlineKey::Child(child) => {
                 let location = fleet.child(child).map(|child| child.location);
@@ -151,6 +170,7 @@ impl World {
             Phase::AllStarted => "AllStarted",
             Phase::Announcing => "Announcing",
             Phase::Running => "Running",
+            Phase::Delaying { .. } => "Delaying",
             Phase::Stopping { .. } => "Stopping",
             Phase::Ended(_) => "Ended",
         }
@@ -163,6 +183,15 @@ impl World {
             ChildLocation::Slot | ChildLocation::Successor(_) => None,
         };
         fleet.child_ids().into_iter().filter_map(state).collect()
+    }
+}
+
+/// The tables of the events and of the times of this slot.
+fn tables_of(slot: SlotId) -> [&'static str; 2] {
+    if slot.is_standby() {
+        [STANDBY_EVENT, STANDBY_TIME]
+    } else {
+        [SLOT_EVENT, SLOT_TIME]
     }
 }
 
@@ -187,6 +216,7 @@ fn row(event: Event) -> &'static str {
             StartFailure::Refused => "`StartFailed`, refused",
         },
         Event::Ready { .. } => "`Ready`",
+        Event::Unready { .. } => "`Unready`",
         Event::Readiness { readiness, .. } => match readiness {
             Readiness::Notified => "`Readiness`, notified",
             Readiness::Assumed => "`Readiness`, assumed",
@@ -220,16 +250,23 @@ pub(super) fn check_cells(cells: &Cells) {
         DRAINING_TIME,
         SUCCESSOR_EVENT,
         SUCCESSOR_TIME,
+        STANDBY_EVENT,
+        STANDBY_TIME,
+        PROMOTION,
         FLEET_EVENT,
     ] {
         let header = table::header(title);
         for row in table::rows(title) {
             let columns = match title {
-                SLOT_TIME | DRAINING_TIME | SUCCESSOR_TIME => vec![String::new()],
+                SLOT_TIME | DRAINING_TIME | SUCCESSOR_TIME | STANDBY_TIME | PROMOTION => {
+                    vec![String::new()]
+                }
                 _ => header[1..].to_vec(),
             };
             let name = match title {
-                SLOT_TIME | DRAINING_TIME | SUCCESSOR_TIME => row[0].replace('`', ""),
+                SLOT_TIME | DRAINING_TIME | SUCCESSOR_TIME | STANDBY_TIME | PROMOTION => {
+                    row[0].replace('`', "")
+                }
                 _ => row[0].clone(),
             };
             for column in columns {

@@ -78,14 +78,9 @@ impl World {
         for slot in 0..self.slots.len() {
             self.check_slot(slot)?;
         }
-        let is_healthy = self.is_master_ready()
-            && self.stop.is_none()
-            && (0..self.slots.len()).all(|slot| {
-                let mut processes = self.processes.iter();
-                processes.any(|process| process.slot == slot && process.serves())
-            });
+        self.check_standbys_rested()?;
         ensure(
-            self.supervisor.is_healthy() == is_healthy,
+            self.supervisor.is_healthy() == self.is_fleet_healthy(),
             "the fleet is healthy if the child of every slot is",
         )?;
         let confirmed = self.slots.iter().all(|slot| slot.was_confirmed);
@@ -101,6 +96,10 @@ impl World {
                 "in a stop the listeners are closed as soon as no child accepts",
             )?;
         }
+        ensure(
+            self.delay_until.is_none_or(|until| until > now),
+            "a stop is delayed for drain_delay at most",
+        )?;
         self.check_rollout_rested()?;
         self.check_outcome()
     }
@@ -119,7 +118,7 @@ impl World {
         if self.stop.is_some() || filling == 1 {
             return Ok(());
         }
-        let replace_at = self.slots[slot].replace_at;
+        let replace_at = self.position(slot).and_then(|facts| facts.replace_at);
         ensure(
             replace_at.is_some_and(|at| !self.is_master_ready() || at > self.now),
             "an empty slot is filled as soon as its child is due",
@@ -157,7 +156,8 @@ impl World {
     /// Checks where the world goes if no child does anything but what it was asked to.
     pub(super) fn check_end(&self, policy: &Policy) -> Result<(), Broken> {
         let mut world = self.clone();
-        let mut longest = policy.shutdown_grace_period + policy.kill_timeout * 2;
+        let grace = policy.drain_delay + policy.shutdown_grace_period;
+        let mut longest = grace + policy.kill_timeout * 2;
         if world.rollouts.is_requested || world.rollouts.current.is_some() {
             // The current one, its roll-back, and the one that waits.
             longest += policy.rollout.timeout * 3;

@@ -125,7 +125,7 @@ impl World {
     /// A child that fills this slot has failed. Only a rollout of its program is refused.
     pub(super) fn note_failure_in(&mut self, slot: usize, policy: &Policy) {
         let program = self.rollouts.current.and_then(|current| current.program);
-        if program == Some(self.slots[slot].program) {
+        if program == self.position(slot).map(|facts| facts.program) {
             self.note_failure(RefusalStage::Serve, policy);
         }
     }
@@ -329,6 +329,7 @@ impl World {
                 )?;
                 self.rollouts.accepted = program;
                 self.check_program("every slot runs the accepted program")?;
+                self.note_standbys_leave(policy);
             }
             Verdict::Refused { refusal, left, .. } => {
                 ensure(

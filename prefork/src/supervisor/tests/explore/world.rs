@@ -20,10 +20,12 @@ impl World {
             now,
             processes,
             slots,
+            standbys,
             announcement,
             replacements,
             was_healthy,
             stop,
+            delay_until,
             has_closed_listeners,
             rollouts,
             // Ids count by their order.
@@ -35,7 +37,7 @@ impl World {
             process.write_normal(&mut form);
             form.number(rollouts.rank(process.program));
         }
-        for slot in slots {
+        for slot in slots.iter().chain(standbys) {
             let SlotFacts {
                 program,
                 was_requested,
@@ -57,6 +59,7 @@ impl World {
         form.flag(*was_healthy);
         form.flag(stop.is_some_and(|stop| stop.is_immediate));
         form.flag(stop.is_some());
+        form.optional_time(*delay_until);
         form.flag(*has_closed_listeners);
         rollouts.write_normal(&mut form);
         form.finish()
@@ -139,8 +142,11 @@ impl World {
                     process.become_healthy();
                     let fills_slot = process.fills_slot;
                     self.was_healthy |= fills_slot;
+                } else if let Some(process) = self.process(child) {
+                    process.is_unready = false;
                 }
             }
+            Event::Unready { child } => self.note_unready(child, policy),
             Event::Readiness { child, readiness } => {
                 let at_once = policy.healthy_after.is_zero();
                 if let Some(process) = self.process(child)
@@ -238,7 +244,15 @@ impl World {
             Event::ProgramOpened { program } => self.note_program(Some(program), policy),
             Event::ProgramFailed => self.note_program(None, policy),
             Event::StopRequested { urgency } => {
+                let may_wait = self.stop.is_none() && self.is_master_ready();
+                let has_delay = !policy.drain_delay.is_zero();
+                if may_wait && has_delay && urgency == StopMode::Graceful {
+                    return self.note_delay(policy);
+                }
                 self.note_stop(StopCause::Requested, policy);
+                if urgency == StopMode::Immediate && self.delay_until.is_some() {
+                    self.note_drain(policy);
+                }
                 if self.supervisor.outcome().is_none()
                     && let (StopMode::Immediate, Some(stop)) = (urgency, &mut self.stop)
                 {
@@ -248,6 +262,24 @@ impl World {
                     }
                 }
             }
+        }
+    }
+
+    fn note_unready(&mut self, child: ChildId, policy: &Policy) {
+        let now = self.now;
+        let Some(process) = self.process(child) else {
+            return;
+        };
+        if process.may_become_healthy() {
+            // It can report its readiness.
+            process.readiness = Readiness::Notified;
+        } else if process.serves() {
+            process.is_unready = true;
+        } else if process.is_successor && process.is_healthy {
+            let stage = process.stage();
+            process.leave(now, policy);
+            self.note_older_has_no_time(child);
+            self.note_failure(stage, policy);
         }
     }
 
@@ -273,7 +305,7 @@ impl World {
             process.become_healthy();
         }
         self.was_healthy |= is_healthy && fills_slot;
-        self.slots[slot].was_confirmed |= fills_slot;
+        self.position_mut(slot).was_confirmed |= fills_slot;
     }
 
     pub(super) fn note_gone(&mut self, child: ChildId, policy: &Policy) {
@@ -292,9 +324,9 @@ impl World {
 
     /// The child of this slot has left it unexpectedly.
     fn note_empty(&mut self, slot: usize, policy: &Policy) {
-        let now = self.now;
-        let facts = &mut self.slots[slot];
-        if facts.program == self.rollouts.accepted {
+        let (now, accepted) = (self.now, self.rollouts.accepted);
+        let facts = self.position_mut(slot);
+        if facts.program == accepted {
             facts.replace_at = Some(now + policy.recover_interval);
         } else {
             facts.replace_at = Some(now);
@@ -307,7 +339,8 @@ impl World {
             return;
         }
         let now = self.now;
-        let removed = |process: &Process| process.slot >= size && process.fills_slot;
+        let is_removed = |slot| slot >= size && !SlotId(slot).is_standby();
+        let removed = |process: &Process| is_removed(process.slot) && process.fills_slot;
         let slots: Vec<_> = self
             .processes
             .iter()
@@ -316,7 +349,7 @@ impl World {
         let slots: Vec<_> = slots.iter().map(|process| process.slot).collect();
         for process in &mut self.processes {
             let has_role = process.fills_slot || process.is_successor;
-            if has_role && process.slot >= size {
+            if has_role && is_removed(process.slot) {
                 process.leave(now, policy);
             } else if slots.contains(&process.slot) && !process.fills_slot {
                 // A younger child of the slot begins to drain.
@@ -335,15 +368,57 @@ impl World {
             cause,
             is_immediate,
         });
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut().chain(&mut self.standbys) {
             slot.replace_at = None;
         }
+        self.note_drain(policy);
+    }
+
+    /// All children that have a role leave.
+    fn note_drain(&mut self, policy: &Policy) {
         for process in &mut self.processes {
             if process.fills_slot || process.is_successor {
                 process.leave(self.now, policy);
             }
         }
         self.rollouts.is_requested = false;
+        self.delay_until = None;
+    }
+
+    /// A stop begins, and the children of the slots serve on.
+    fn note_delay(&mut self, policy: &Policy) {
+        self.stop = Some(StopFacts {
+            cause: StopCause::Requested,
+            is_immediate: false,
+        });
+        for slot in self.slots.iter_mut().chain(&mut self.standbys) {
+            slot.replace_at = None;
+        }
+        // In a stop, an older child of the slot keeps what is left of its grace period.
+        for process in &mut self.processes {
+            if process.is_successor || (process.is_standby() && process.fills_slot) {
+                process.leave(self.now, policy);
+            }
+        }
+        self.rollouts.is_requested = false;
+        self.delay_until = Some(self.now + policy.drain_delay);
+    }
+
+    /// The supervisor ended the delay of a stop by itself.
+    fn note_end_of_delay(&mut self, policy: &Policy) -> Result<(), Broken> {
+        let Some(until) = self.delay_until else {
+            return Ok(());
+        };
+        if self.supervisor.snapshot().delayed_until().is_some() {
+            return Ok(());
+        }
+        let accepts = self.processes.iter().any(Process::accepts);
+        ensure(
+            until <= self.now || !accepts,
+            "children serve on for drain_delay, unless none accepts any more",
+        )?;
+        self.note_drain(policy);
+        Ok(())
     }
 
     /// Records what is true because time has passed.
@@ -385,8 +460,11 @@ impl World {
     pub(super) fn ask(&mut self, policy: &Policy) -> Result<Option<Action>, Broken> {
         let was_stopping = self.supervisor.is_stopping();
         let had_ended = self.supervisor.outcome().is_some();
+        let was_healthy = self.is_fleet_healthy();
         let action = self.supervisor.next_action(self.now);
+        self.note_end_of_delay(policy)?;
         self.note_time();
+        self.note_standbys(was_healthy, policy)?;
         self.note_rollout_time(action, policy);
         if self.supervisor.is_stopping() && !was_stopping {
             self.note_over_recovery(policy)?;
@@ -409,7 +487,11 @@ impl World {
     pub(super) fn note_over_recovery(&mut self, policy: &Policy) -> Result<(), Broken> {
         let now = self.now;
         let is_due = |slot: &SlotFacts| slot.replace_at.is_some_and(|at| at <= now);
-        let is_due = self.is_master_ready() && self.slots.iter().any(is_due);
+        let mut positions = self.slots.iter().chain(&self.standbys);
+        let mut processes = self.processes.iter();
+        let by_time = processes.any(|other| other.is_standby() && other.is_healthy_by_time(now));
+        let is_due = positions.any(is_due) || self.has_ready_standby() || by_time;
+        let is_due = self.is_master_ready() && is_due;
         let mut processes = self.processes.iter();
         let may_be_healthy = processes.any(|process| process.is_healthy_by_time(now));
         let stop = self.supervisor.snapshot().stop();
@@ -445,7 +527,11 @@ impl World {
                 gate,
                 ..
             } => match gate {
+                Gate::Open if slot.is_standby() => Err("the gate of a standby is closed".into()),
                 Gate::Open => self.start_process(slot.0, child, program, policy),
+                Gate::Closed if slot.is_standby() => {
+                    self.start_process(slot.0, child, program, policy)
+                }
                 Gate::Closed => {
                     self.check_successor(slot.0, program, policy)?;
                     ensure(child.0 > self.last_id, "an id is never used twice")?;
@@ -458,6 +544,16 @@ impl World {
                     Ok(())
                 }
             },
+            Action::ReportHealthy { child } => {
+                let process = self.process(child).ok_or("healthy after its exit")?;
+                let has_role = process.fills_slot || process.is_successor;
+                ensure(
+                    process.is_healthy && has_role && !process.was_reported,
+                    "a child that has lived for healthy_after is reported once",
+                )?;
+                process.was_reported = true;
+                Ok(())
+            }
             Action::AnnounceMasterReady => {
                 let all = self.slots.iter().all(|slot| slot.was_confirmed);
                 ensure(
@@ -549,6 +645,11 @@ impl World {
                 self.leave_slot(child, policy);
                 Ok(())
             }
+            Action::Promote {
+                slot,
+                child,
+                previous,
+            } => self.promote(slot, child, previous, policy),
             Action::OpenProgram
             | Action::Serve { .. }
             | Action::ReportReplaced { .. }
@@ -595,7 +696,7 @@ impl World {
         ensure(self.stop.is_none(), "no child is started once a stop began")?;
         ensure(id.0 > self.last_id, "an id is never used twice")?;
         self.last_id = id.0;
-        let facts = self.slots.get(slot).copied();
+        let facts = self.position(slot).copied();
         let facts = facts.ok_or("a child is started only in a slot that exists")?;
         let mut others = self.processes.iter();
         let is_free = others.all(|other| other.slot != slot || !other.fills_slot);
@@ -606,21 +707,34 @@ impl World {
                 is_due && self.is_master_ready(),
                 "a child is replaced after recover_interval, when the master is ready",
             )?;
-            self.replacements = self.counted(&self.replacements, policy);
             if facts.program == self.rollouts.accepted {
-                self.replacements.push(self.now);
+                self.count_exit(policy)?;
             }
             ensure(
-                self.replacements.len() as u64 <= u64::from(policy.recover_threshold),
-                "no more children are replaced than recover_threshold",
+                SlotId(slot).is_standby() || !self.has_ready_standby(),
+                "a slot is filled by a standby if one is ready",
             )?;
         }
-        let facts = &mut self.slots[slot];
+        ensure(
+            !SlotId(slot).is_standby() || facts.replace_at.is_some_and(|at| at <= self.now),
+            "a standby is started when it is due",
+        )?;
+        let facts = self.position_mut(slot);
         facts.program = program;
         facts.was_requested = true;
         facts.replace_at = None;
         self.processes.push(Process::new(id, slot, program));
         Ok(())
+    }
+
+    /// A child that left its slot unexpectedly is replaced.
+    pub(super) fn count_exit(&mut self, policy: &Policy) -> Result<(), Broken> {
+        self.replacements = self.counted(&self.replacements, policy);
+        self.replacements.push(self.now);
+        ensure(
+            self.replacements.len() as u64 <= u64::from(policy.recover_threshold),
+            "no more children are replaced than recover_threshold",
+        )
     }
 }
 
@@ -637,6 +751,8 @@ impl Process {
             must_leave: false,
             readiness: Readiness::Notified,
             is_healthy: false,
+            is_unready: false,
+            was_reported: false,
             has_closed: false,
             has_violated: false,
             has_main_ended: false,
@@ -665,6 +781,9 @@ impl Process {
             must_leave,
             readiness,
             is_healthy,
+            is_unready,
+            // One that is not healthy by time is never reported.
+            was_reported: _,
             has_closed,
             has_violated,
             has_main_ended,
@@ -677,7 +796,8 @@ impl Process {
             kill_at,
             give_up_at,
         } = self;
-        form.number(*slot as u64);
+        let standby = SlotId(*slot).standby_number();
+        form.number(standby.map_or(*slot, |number| 100 + number) as u64);
         form.flag(*is_started);
         form.flag(*fills_slot);
         form.flag(*is_successor);
@@ -685,6 +805,7 @@ impl Process {
         form.flag(*must_leave);
         form.flag(*readiness == Readiness::Notified);
         form.flag(*is_healthy);
+        form.flag(*is_unready);
         form.flag(*has_closed);
         form.flag(*has_violated);
         form.flag(*has_main_ended);
@@ -721,6 +842,7 @@ impl Process {
     pub(super) fn leave(&mut self, now: Instant, policy: &Policy) {
         self.fills_slot = false;
         self.is_successor = false;
+        self.is_unready = false;
         self.soak_until = None;
         self.must_leave = true;
         self.ready_by = None;
@@ -753,7 +875,7 @@ impl Process {
 
     pub(super) fn serves(&self) -> bool {
         let is_over = self.has_violated || self.was_killed || self.has_main_ended;
-        self.fills_slot && self.is_healthy && !is_over
+        self.fills_slot && self.is_healthy && !self.is_unready && !is_over
     }
 
     /// Whether it drains in its grace period.

@@ -6,6 +6,7 @@
 
 mod actions;
 mod child;
+mod standbys;
 mod states;
 
 use std::cmp::Reverse;
@@ -28,6 +29,10 @@ pub(super) struct Observer {
     epoch: Instant,
     /// Also those that were removed.
     slots: Vec<Slot>,
+    /// The positions of the standbys. Empty until each slot has served.
+    standbys: Vec<Slot>,
+    /// The slots that wait for a replacement.
+    waiting: BTreeSet<usize>,
     /// How many slots the fleet has.
     wanted: usize,
     children: HashMap<ChildId, Child>,
@@ -41,12 +46,17 @@ pub(super) struct Observer {
     now: Nanos,
     confirmed: usize,
     healthy: usize,
+    /// How many slots have a child that was healthy and has taken back its readiness.
+    unready: usize,
     accepting: usize,
     awaited: usize,
     is_announced: bool,
     is_master_ready: bool,
     rollouts: Rollouts,
     stop: Option<Stop>,
+    /// Until when the children of the slots serve on in the stop, and when that ended.
+    delay_until: Option<Nanos>,
+    delay_ended: Option<Nanos>,
     has_closed_listeners: bool,
     exits: VecDeque<Nanos>,
     exits_forever: u64,
@@ -105,6 +115,8 @@ enum Promise {
     Replace(ChildId),
     /// Refused a rollout, or ended a roll-back: the one with this number.
     EndRollout(u64),
+    /// Asked the children to stop after the delay of the stop.
+    EndDelay,
 }
 
 impl Observer {
@@ -112,6 +124,8 @@ impl Observer {
         let mut observer = Self {
             epoch,
             slots: Vec::new(),
+            standbys: Vec::new(),
+            waiting: BTreeSet::new(),
             wanted: 0,
             children: HashMap::new(),
             last_id: 0,
@@ -121,12 +135,15 @@ impl Observer {
             now: 0,
             confirmed: 0,
             healthy: 0,
+            unready: 0,
             accepting: 0,
             awaited: 0,
             is_announced: false,
             is_master_ready: false,
             rollouts: Rollouts::new(policy.rollout, epoch),
             stop: None,
+            delay_until: None,
+            delay_ended: None,
             has_closed_listeners: false,
             exits: VecDeque::new(),
             exits_forever: 0,
@@ -144,7 +161,9 @@ impl Observer {
 
     /// Whether each slot serves, no other child is left and no rollout is in progress.
     pub(super) fn is_settled(&self) -> bool {
-        let is_complete = self.healthy == self.wanted && self.awaited == self.wanted;
+        let standbys = self.policy.standbys;
+        let is_complete = self.healthy == self.wanted && self.ready_standbys() == standbys;
+        let is_complete = is_complete && self.awaited == self.wanted + standbys;
         let is_complete = is_complete && self.rollouts.is_idle();
         self.is_master_ready && self.stop.is_none() && is_complete
     }
@@ -202,7 +221,7 @@ impl Observer {
             self.become_healthy(id);
         }
         let child = &self.children[&id];
-        let expected = child.is_healthy && child.serves();
+        let expected = child.is_healthy && !child.is_unready && child.serves();
         check(
             is_serving == expected,
             "a child serves if it proved that it is healthy, and only then",
@@ -240,8 +259,11 @@ impl Observer {
             Event::Ready { child } => {
                 if self.with_role(child).is_some_and(Child::may_be_healthy) {
                     self.become_healthy(child);
+                } else {
+                    self.set_unready(child, false);
                 }
             }
+            Event::Unready { child } => self.unready(child, at),
             Event::Readiness { child, readiness } => {
                 if self.with_role(child).is_some_and(Child::may_be_healthy) {
                     self.expect_health(child, readiness);
@@ -279,12 +301,17 @@ impl Observer {
                 self.expect_rollout(deadline);
             }
             Event::ProgramFailed => {
-                let programs = self.programs();
-                self.rollouts.open_failed(&programs);
+                self.rollouts.open_failed();
             }
             Event::StopRequested { urgency } => {
+                let may_wait = self.stop.is_none() && self.is_master_ready;
+                let has_delay = !self.policy.drain_delay.is_zero();
+                if may_wait && has_delay && urgency == StopMode::Graceful {
+                    return self.delay_stop(at);
+                }
                 self.begin_stop(StopCause::Requested, at);
                 if urgency == StopMode::Immediate && self.outcome.is_none() {
+                    self.end_delay(at);
                     self.stop_at_once(at);
                 }
             }
@@ -294,7 +321,7 @@ impl Observer {
     /// The child, if it fills its slot.
     fn fills(&self, id: ChildId) -> Option<&Child> {
         let child = self.children.get(&id)?;
-        (self.slots[child.slot].child == Some(id)).then_some(child)
+        (self.slot(child.slot).child == Some(id)).then_some(child)
     }
 
     /// The child, if it is the successor of its slot.
@@ -341,8 +368,9 @@ impl Observer {
             self.promise(kill_at, Promise::Kill(id));
             return self.promise(at, Promise::Ask(id));
         }
-        let slot = &mut self.slots[child.slot];
-        if slot.child == Some(id) {
+        let index = child.slot;
+        if !SlotId(index).is_standby() && self.slots[index].child == Some(id) {
+            let slot = &mut self.slots[index];
             self.confirmed += usize::from(!slot.is_confirmed);
             slot.is_confirmed = true;
         }
@@ -372,11 +400,49 @@ impl Observer {
         let fills = self.fills(id).is_some();
         let child = self.children.get_mut(&id).expect("it has a role");
         child.is_healthy = true;
-        if fills {
+        if child.is_standby() {
+            // It waits behind its gate. `rested` checks that no slot waits then.
+        } else if fills {
             self.healthy += 1;
             self.was_healthy = true;
         } else {
             self.promise(self.now, Promise::Serve(id));
+        }
+    }
+
+    /// It takes back its readiness: a successor fails, another child keeps its slot.
+    fn unready(&mut self, id: ChildId, at: Nanos) {
+        if self.with_role(id).is_some_and(Child::may_be_healthy) {
+            return self.expect_health(id, Readiness::Notified);
+        }
+        let serves = |child: &Child| child.is_healthy && child.serves();
+        if self.succeeds(id).is_some_and(serves) {
+            self.fail(id, at);
+        }
+        self.set_unready(id, true);
+    }
+
+    fn set_unready(&mut self, id: ChildId, is_unready: bool) {
+        let serves = |child: &Child| child.is_healthy && child.serves();
+        if !self.fills(id).is_some_and(serves) {
+            return;
+        }
+        let child = self.children.get_mut(&id).expect("it fills a slot");
+        let was_unready = std::mem::replace(&mut child.is_unready, is_unready);
+        if was_unready != is_unready && !child.is_standby() {
+            self.healthy -= usize::from(is_unready);
+            self.unready -= usize::from(!is_unready);
+            self.healthy += usize::from(!is_unready);
+            self.unready += usize::from(is_unready);
+        }
+    }
+
+    /// The child of a slot serves no more: it has failed, or leaves its slot.
+    fn count_out(&mut self, id: ChildId) {
+        let child = &self.children[&id];
+        if child.is_healthy && child.serves() && !child.is_standby() {
+            self.healthy -= usize::from(!child.is_unready);
+            self.unready -= usize::from(child.is_unready);
         }
     }
 
@@ -391,7 +457,7 @@ impl Observer {
             return;
         };
         let slot = child.slot;
-        let fills = self.slots[slot].child == Some(id);
+        let fills = self.slot(slot).child == Some(id);
         let succeeds = self.succeeds(id).is_some();
         self.leave(id, at);
         self.remove(id);
@@ -428,11 +494,12 @@ impl Observer {
         if child.is_unstarted() || child.has_violated || child.killed.is_some() || !is_new {
             return;
         }
-        let was_serving = child.is_healthy && child.serves();
-        child.main_ended = Some(at);
         if fills {
-            self.healthy -= usize::from(was_serving);
+            self.count_out(id);
             self.promise(exit, Promise::Report(id));
+        }
+        if let Some(child) = self.children.get_mut(&id) {
+            child.main_ended = Some(at);
         }
         self.fail(id, at);
     }
@@ -445,9 +512,12 @@ impl Observer {
         if child.is_unstarted() || child.killed.is_some() || child.is_given_up {
             return;
         }
-        let was_serving = fills && child.is_healthy && child.serves();
-        child.has_violated = true;
-        self.healthy -= usize::from(was_serving);
+        if fills {
+            self.count_out(id);
+        }
+        if let Some(child) = self.children.get_mut(&id) {
+            child.has_violated = true;
+        }
         self.promise(at, Promise::Kill(id));
         self.fail(id, at);
     }
@@ -467,7 +537,7 @@ impl Observer {
     /// A successor is not needed any more.
     fn drain_successor(&mut self, id: ChildId, at: Nanos) {
         let slot = self.children[&id].slot;
-        for older in self.slots[slot].older.clone() {
+        for older in self.slot(slot).older.clone() {
             self.cut_grace(older, at);
         }
         self.rollouts.successors.remove(&slot);
@@ -496,17 +566,24 @@ impl Observer {
             return;
         };
         let (index, was_healthy, program) = (child.slot, child.is_healthy, child.program);
-        self.healthy -= usize::from(was_healthy && child.serves());
-        let slot = &mut self.slots[index];
+        let is_standby = child.is_standby();
+        self.count_out(id);
+        let accepted = self.rollouts.accepted;
+        let slot = self.slot_mut(index);
         slot.child = None;
         slot.left = at;
-        slot.reverts = program != self.rollouts.accepted;
+        slot.reverts = program != accepted;
         if !slot.reverts {
-            slot.failures = if was_healthy { 0 } else { slot.failures + 1 };
+            // A standby has not served.
+            let has_served = was_healthy && !is_standby;
+            slot.failures = if has_served { 0 } else { slot.failures + 1 };
         }
         slot.older.push(id);
         if self.is_master_ready {
             self.expect_replacement(index, at);
+            if !is_standby && self.stop.is_none() {
+                self.waiting.insert(index);
+            }
         }
         self.rollouts.slot_left(index);
         if self.rollouts.rolls_out(program) {
@@ -515,7 +592,7 @@ impl Observer {
     }
 
     fn expect_replacement(&mut self, index: usize, now: Nanos) {
-        let slot = &self.slots[index];
+        let slot = self.slot(index);
         let starts = slot.starts;
         let [_, latest] = self.recovery_of(slot);
         self.promise(latest.max(now), Promise::Fill(index, starts));
@@ -550,7 +627,7 @@ impl Observer {
             self.accepting -= usize::from(child.accepts());
             self.awaited -= usize::from(!child.is_given_up);
             self.unanswered.remove(&id);
-            self.slots[child.slot].older.retain(|&older| older != id);
+            self.slot_mut(child.slot).older.retain(|&older| older != id);
             let successors = &mut self.rollouts.successors;
             if successors.get(&child.slot) == Some(&id) {
                 successors.remove(&child.slot);
@@ -566,6 +643,7 @@ impl Observer {
         for index in 0..self.wanted {
             let slot = &self.slots[index];
             if slot.child.is_none() && slot.last.is_some() {
+                self.waiting.insert(index);
                 self.expect_replacement(index, at);
             }
         }
@@ -602,15 +680,15 @@ impl Observer {
 
     /// The older children of this slot, if another one begins to drain.
     fn end_older_if_filled(&self, index: usize) -> Vec<ChildId> {
-        let slot = &self.slots[index];
+        let slot = self.slot(index);
         slot.child.map_or_else(Vec::new, |_| slot.older.clone())
     }
 
     /// The slot gets no other child. Its child drains.
     fn retire(&mut self, index: usize, at: Nanos) {
-        if let Some(id) = self.slots[index].child.take() {
-            let child = &self.children[&id];
-            self.healthy -= usize::from(child.is_healthy && child.serves());
+        self.waiting.remove(&index);
+        if let Some(id) = self.slot_mut(index).child.take() {
+            self.count_out(id);
             self.drain(id, at);
         }
     }
@@ -619,11 +697,12 @@ impl Observer {
     fn drain(&mut self, id: ChildId, at: Nanos) {
         let grace = nanos(self.policy.shutdown_grace_period);
         let child = self.children.get_mut(&id).expect("it had a role");
-        self.slots[child.slot].older.push(id);
         let since = child.main_ended.map_or(at, |ended| ended.min(at));
         let kill_at = since.saturating_add(grace);
         child.kill_at = Some(kill_at);
-        if child.started.is_some() {
+        let (slot, is_started) = (child.slot, child.started.is_some());
+        self.slot_mut(slot).older.push(id);
+        if is_started {
             self.promise(at, Promise::Ask(id));
         } else {
             self.unanswered.insert(id);
@@ -671,14 +750,39 @@ impl Observer {
         if self.stop.is_some() {
             return;
         }
+        self.note_stop(cause, at);
+        for index in 0..self.wanted {
+            self.retire(index, at);
+        }
+    }
+
+    fn note_stop(&mut self, cause: StopCause, at: Nanos) {
         let mode = StopMode::Graceful;
         self.stop = Some(Stop { cause, at, mode });
         self.rollouts.stopped();
         for id in std::mem::take(&mut self.rollouts.successors).into_values() {
             self.drain(id, at);
         }
-        for index in 0..self.wanted {
+        for index in self.standby_ids() {
             self.retire(index, at);
+        }
+    }
+
+    /// A stop begins, and the children of the slots serve on.
+    fn delay_stop(&mut self, at: Nanos) {
+        self.note_stop(StopCause::Requested, at);
+        let until = at.saturating_add(nanos(self.policy.drain_delay));
+        self.delay_until = Some(until);
+        self.promise(until, Promise::EndDelay);
+    }
+
+    /// The children of the slots drain, if the stop was delayed.
+    fn end_delay(&mut self, at: Nanos) {
+        if self.delay_until.take().is_some() {
+            self.delay_ended = Some(at);
+            for index in 0..self.wanted {
+                self.retire(index, at);
+            }
         }
     }
 
@@ -710,8 +814,7 @@ impl Observer {
         for id in self.rollouts.successors.clone().into_values() {
             self.drain_successor(id, now);
         }
-        let programs = self.programs();
-        self.rollouts.roll_back_ended(&programs);
+        self.rollouts.roll_back_ended();
     }
 
     pub(super) fn asked(
@@ -722,12 +825,14 @@ impl Observer {
     ) -> Result<(), Broken> {
         self.now = now;
         self.end_late_rollout(now);
-        self.check_stop(supervisor, now)?;
         let given_up = self.given_up;
         self.give_up_unanswered(supervisor);
         if self.given_up > given_up {
             self.wake_at = None;
         }
+        // After that: a delayed stop continues as soon as no child accepts.
+        self.check_stop(supervisor, now)?;
+        self.expect_standbys(supervisor)?;
         let Some(action) = action else {
             return self.rested(supervisor);
         };
@@ -753,6 +858,7 @@ pub(super) fn child_of(event: &mut Event) -> Option<&mut ChildId> {
         Event::Started { child, .. }
         | Event::StartFailed { child, .. }
         | Event::Ready { child }
+        | Event::Unready { child }
         | Event::Readiness { child, .. }
         | Event::MainEnded { child }
         | Event::Closed { child }

@@ -144,6 +144,8 @@ pub(super) enum Character {
     ExitsBeforeReady,
     /// They exit while they serve beside the children that they replace.
     ExitsInSoak,
+    /// They take back their readiness at such a time.
+    UnreadyInSoak,
     /// They exit some time after their start.
     ExitsLater,
     EndsMain,
@@ -151,11 +153,12 @@ pub(super) enum Character {
 }
 
 impl Character {
-    pub(super) const BAD: [Self; 7] = [
+    pub(super) const BAD: [Self; 8] = [
         Self::CannotStart,
         Self::NeverReady,
         Self::ExitsBeforeReady,
         Self::ExitsInSoak,
+        Self::UnreadyInSoak,
         Self::ExitsLater,
         Self::EndsMain,
         Self::Violates,
@@ -208,6 +211,9 @@ pub(super) struct Plan {
     pub(super) main_ends: Class,
     pub(super) violates: Class,
     pub(super) closes: Class,
+    /// It takes back its readiness.
+    pub(super) takes_back: Class,
+    pub(super) is_ready_again: Class,
     /// It closes its channel: no frame arrives any more.
     pub(super) falls_silent: Class,
     pub(super) repeats_frames: Class,
@@ -263,6 +269,8 @@ impl Plan {
             main_ends: Class::draw(rng, 10),
             violates: Class::draw(rng, 20),
             closes: Class::draw(rng, 20),
+            takes_back: Class::draw(rng, 10),
+            is_ready_again: Class::draw(rng, 4),
             falls_silent: Class::draw(rng, 20),
             repeats_frames: Class::draw(rng, 20),
             draining: rng.pick(&Span::ALL),
@@ -298,6 +306,11 @@ fn policy(rng: &mut Rng, slots: u64) -> Policy {
             0 => Duration::MAX,
             _ => any(rng).max(Duration::from_millis(1)),
         },
+        // Without a delay in two of three runs.
+        drain_delay: match rng.below(3) {
+            0 => any(rng),
+            _ => Duration::ZERO,
+        },
         shutdown_grace_period: any(rng),
         exit_timeout: any(rng),
         kill_timeout: duration(rng, Span::Normal),
@@ -312,6 +325,8 @@ fn policy(rng: &mut Rng, slots: u64) -> Policy {
             canary: any(rng),
             timeout: any(rng).max(Duration::from_millis(1)),
         },
+        standbys: rng.pick(&[0, 0, 1, 2, 5]),
+        standby_pause: any(rng),
         backoff: rng.pick(&[
             Backoff::default(),
             Backoff {

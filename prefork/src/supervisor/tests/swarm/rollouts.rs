@@ -116,36 +116,30 @@ impl Rollouts {
         Some(deadline)
     }
 
-    /// `programs`: that of the child of each slot.
-    pub(super) fn open_failed(&mut self, programs: &[Option<ProgramId>]) {
+    pub(super) fn open_failed(&mut self) {
         if matches!(self.current, Some((_, Stage::Opening))) {
             let refusal = Refusal {
                 stage: RefusalStage::Open,
                 child: None,
             };
-            self.end_refused(refusal, 0, programs);
+            self.end_refused(refusal, 0);
         }
     }
 
     /// The time of the roll-back is over.
-    pub(super) fn roll_back_ended(&mut self, programs: &[Option<ProgramId>]) {
+    pub(super) fn roll_back_ended(&mut self) {
         if let Some((_, Stage::Back(progress, refusal))) = &self.current {
-            self.end_refused(*refusal, progress.replaced, programs);
+            self.end_refused(*refusal, progress.replaced);
         }
     }
 
-    fn end_refused(
-        &mut self,
-        refusal: Refusal,
-        rolled_back: usize,
-        programs: &[Option<ProgramId>],
-    ) {
-        let left = count_others(programs, self.accepted);
+    fn end_refused(&mut self, refusal: Refusal, rolled_back: usize) {
         if let Some((began, stage)) = &mut self.current {
             *stage = Stage::Over(Verdict::Refused {
                 refusal,
                 rolled_back,
-                left,
+                // They are counted when the verdict is reported.
+                left: 0,
                 began: self.epoch + Duration::from_nanos(*began),
             });
         }
@@ -291,7 +285,12 @@ impl Rollouts {
         let began = self.epoch + Duration::from_nanos(began);
         let (expected, is_complete) = match stage {
             Stage::Opening => (None, false),
-            Stage::Over(verdict) => (Some(verdict), true),
+            Stage::Over(mut verdict) => {
+                if let Verdict::Refused { left, .. } = &mut verdict {
+                    *left = count_others(programs, self.accepted);
+                }
+                (Some(verdict), true)
+            }
             Stage::Out(progress) => {
                 let Progress {
                     program, replaced, ..

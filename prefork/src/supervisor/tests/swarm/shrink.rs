@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::super::{
-    Action, Backoff, ChildId, Event, Parallel, Policy, ProgramId, Readiness, RolloutPolicy,
+    Action, Backoff, ChildId, Event, Parallel, Policy, ProgramId, Readiness, RolloutPolicy, SlotId,
     StartFailure, StopMode, Window,
 };
 use super::super::stage::{CANARY, SOAK, TIMEOUT, policy};
@@ -181,6 +181,7 @@ impl Search {
     fn shrink_slots(&mut self) {
         let all = |schedule: &Schedule| {
             let used = schedule.names.values().map(|&(slot, _)| slot + 1);
+            let used = used.filter(|&slots| slots < SlotId::FIRST_STANDBY);
             used.max().unwrap_or(1).max(schedule.policy.slots.get())
         };
         let last = self
@@ -227,6 +228,9 @@ impl Search {
         });
         let resized = resized.collect();
         let rename = |(slot, number)| {
+            if SlotId(slot).is_standby() {
+                return Some((slot, number));
+            }
             let index = keep.iter().position(|&kept| kept == slot)?;
             Some((index, number))
         };
@@ -313,7 +317,9 @@ impl Search {
     }
 
     fn shrink_policy(&mut self) {
-        let changes: [fn(&mut Policy); 13] = [
+        let changes: [fn(&mut Policy); 15] = [
+            |policy| policy.standbys = 0,
+            |policy| policy.standby_pause = Duration::ZERO,
             |policy| policy.recover_threshold = 100,
             |policy| policy.recover_window = Window::Forever,
             |policy| policy.recover_interval = Duration::ZERO,
@@ -527,8 +533,10 @@ fn code_of_policy(found: &Policy) -> String {
             found.shutdown_grace_period,
             usual.shutdown_grace_period,
         ),
+        ("drain_delay", found.drain_delay, usual.drain_delay),
         ("exit_timeout", found.exit_timeout, usual.exit_timeout),
         ("kill_timeout", found.kill_timeout, usual.kill_timeout),
+        ("standby_pause", found.standby_pause, usual.standby_pause),
     ] {
         field(name, time == usual, duration(time));
     }
@@ -552,6 +560,8 @@ fn code_of_policy(found: &Policy) -> String {
          timeout: {timeout} }}"
     );
     field("rollout", is_usual, rollout);
+    let standbys = found.standbys;
+    field("standbys", standbys == usual.standbys, standbys.to_string());
     let backoff = format!("Backoff {{ first: {first}, max: {max} }}");
     field("backoff", found.backoff == usual.backoff, backoff);
     let seed = found.jitter_seed;
@@ -593,6 +603,7 @@ fn code_of(event: Event) -> String {
                 id(child)
             )
         }
+        Event::Unready { child } => format!("Unready {{ {} }}", id(child)),
         Event::Ready { child } => format!("Ready {{ {} }}", id(child)),
         Event::Readiness {
             child,

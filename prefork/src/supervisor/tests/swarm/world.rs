@@ -203,10 +203,12 @@ impl World {
                 .unwrap_or_default(),
             policy.recover_interval,
             policy.backoff.max,
+            policy.drain_delay,
             policy.shutdown_grace_period,
             policy.exit_timeout,
             policy.kill_timeout,
             policy.rollout.timeout,
+            policy.standby_pause,
             Duration::from_mins(1),
         ];
         nanos(limits.into_iter().sum()).saturating_mul(4)
@@ -424,15 +426,23 @@ impl World {
             }
             Action::OpenProgram => self.open_program(),
             Action::Serve { child } => {
-                if self.alive.get(&child) == Some(&Character::ExitsInSoak) {
-                    let soak = nanos(self.plan.policy.rollout.soak);
-                    let at = self.rng.below(soak + 1);
-                    self.expect(at, What::Fault(Event::Exited { child }));
-                }
+                let event = match self.alive.get(&child) {
+                    Some(Character::ExitsInSoak) => Event::Exited { child },
+                    Some(Character::UnreadyInSoak) => Event::Unready { child },
+                    Some(_) | None => return Ok(()),
+                };
+                let soak = nanos(self.plan.policy.rollout.soak);
+                let at = self.rng.below(soak + 1);
+                self.expect(at, What::Fault(event));
+                Ok(())
+            }
+            Action::ReportHealthy { .. } => {
+                self.call_hook()?;
                 Ok(())
             }
             Action::GiveUp { .. }
             | Action::ReportRunning { .. }
+            | Action::Promote { .. }
             | Action::ReportReplaced { .. }
             | Action::ReportVerdict(_)
             | Action::CloseListeners => Ok(()),
@@ -518,7 +528,7 @@ impl World {
                 let at = self.rng.below(soon + 1);
                 return self.expect(at, What::Fault(Event::Exited { child }));
             }
-            Character::Good | Character::ExitsInSoak => {
+            Character::Good | Character::ExitsInSoak | Character::UnreadyInSoak => {
                 return self.expect(soon, What::Fact(Event::Ready { child }));
             }
             Character::ExitsLater => {
@@ -548,11 +558,15 @@ impl World {
             (plan.exits, Event::Exited { child }),
             (plan.violates, Event::Violation { child }),
             (plan.closes, Event::Closed { child }),
+            (plan.takes_back, Event::Unready { child }),
         ];
         for (class, event) in faults {
             if let Some(at) = class.happens(&mut self.rng) {
                 self.expect(at, What::Fault(event));
             }
+        }
+        if let Some(at) = plan.is_ready_again.happens(&mut self.rng) {
+            self.expect(ready + at, What::Fact(Event::Ready { child }));
         }
         if let Some(at) = plan.falls_silent.happens(&mut self.rng) {
             self.expect(at, What::Silence(child));
@@ -658,7 +672,7 @@ impl PartialOrd for Coming {
 }
 
 /// Everything that a run must see at least once. A new action or cause belongs here.
-pub(super) const NAMES: [&str; 30] = [
+pub(super) const NAMES: [&str; 32] = [
     "start",
     "announce",
     "terminate",
@@ -689,6 +703,8 @@ pub(super) const NAMES: [&str; 30] = [
     "verdict: refused, time",
     "the last rollout is accepted",
     "children are left after a roll-back",
+    "promote",
+    "report healthy",
 ];
 
 fn name_of_action(action: Action) -> &'static str {
@@ -703,10 +719,12 @@ fn name_of_action(action: Action) -> &'static str {
         },
         Action::GiveUp { .. } => NAMES[6],
         Action::ReportRunning { .. } => NAMES[7],
+        Action::ReportHealthy { .. } => NAMES[31],
         Action::CloseListeners => NAMES[8],
         Action::OpenProgram => NAMES[17],
         Action::Serve { .. } => NAMES[18],
         Action::ReportReplaced { .. } => NAMES[19],
+        Action::Promote { .. } => NAMES[30],
         Action::ReportVerdict(verdict) => match verdict {
             Verdict::Accepted { .. } => NAMES[20],
             Verdict::Stopped => NAMES[21],

@@ -9,7 +9,7 @@ mod pair;
 use std::time::{Duration, Instant};
 
 use super::super::{Action, Connections, Drain, EndCause, Event, Host, Lifecycle, Master, Orphan};
-use super::super::{Backlog, Stage};
+use super::super::{Backlog, DrainTimes, Readiness, Stage};
 use crate::explore::{Broken, Model, explore};
 
 /// Every duration is a multiple of it.
@@ -17,11 +17,26 @@ const TICK: Duration = Duration::from_millis(250);
 /// The budget of a `drain` frame, and the grace period.
 const BUDGET: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(1_500);
+/// Less than half of the grace period.
+const KEEPALIVE: Duration = Duration::from_millis(500);
+/// The least time between two reports of readiness.
+const INTERVAL: Duration = Readiness::INTERVAL;
 
+#[derive(Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "any combination can be explored"
+)]
 struct Worker {
     host: Host,
     has_master: bool,
     is_gated: bool,
+    /// Responses announce that their connection closes.
+    announces_close: bool,
+    /// Whether it takes back its readiness.
+    is_fickle: bool,
+    /// The delay of a stop.
+    delay: Duration,
     connections: u8,
     deepest: u32,
 }
@@ -45,6 +60,8 @@ enum Move {
     ClientSends,
     Accept,
     Read,
+    /// A kept connection ends.
+    ConnectionEnds,
     ListenerEnds,
 }
 
@@ -68,10 +85,16 @@ struct World {
     is_master_gone: bool,
     has_read_serve: bool,
     is_gate_closed: bool,
+    is_unready: bool,
+    /// Whether the last report was that it is ready, and when it was sent.
+    reported: Option<(bool, Instant)>,
     /// Connections in the queue, accepted and silent, accepted with bytes.
     queued: u8,
     silent: u8,
     readable: u8,
+    /// Accepted and read. Counted only if responses announce that they close.
+    kept: u8,
+    announces_close: bool,
     is_listening: bool,
     is_count_due: bool,
     /// A check found no bytes since the last change.
@@ -81,10 +104,16 @@ struct World {
     ran_hook: bool,
     was_terminated: bool,
     is_interrupted: bool,
+    /// The delay of a stop, and until when the process serves on.
+    delay: Duration,
+    delay_until: Option<Instant>,
+    is_announced: bool,
     /// The earliest deadline that was requested.
     must_end_by: Option<Instant>,
     /// `main` had ended, accept had failed, or the gate was closed when the worker had to stop.
     may_leave: bool,
+    /// It was not ready when it had to stop, and is not alone.
+    must_leave: bool,
     drain: Option<DrainFacts>,
     is_resolved: bool,
     sent_closed: bool,
@@ -94,6 +123,8 @@ struct World {
 /// What `Action::CloseListeners` contained.
 #[derive(Clone, Copy)]
 struct DrainFacts {
+    /// The end of the closing phase, if responses announce it.
+    closing_until: Option<Instant>,
     until: Instant,
     deadline: Instant,
     backlog: Backlog,
@@ -108,7 +139,16 @@ impl Model for Worker {
     type Move = Move;
 
     fn start(&self) -> World {
-        let lifecycle = Lifecycle::new(self.host, self.has_master, GRACE);
+        let times = DrainTimes {
+            delay: self.delay,
+            grace: GRACE,
+            keepalive_grace: if self.announces_close {
+                KEEPALIVE
+            } else {
+                Duration::ZERO
+            },
+        };
+        let lifecycle = Lifecycle::new(self.host, self.has_master, times);
         World {
             lifecycle: if self.is_gated {
                 lifecycle.gated()
@@ -122,9 +162,13 @@ impl Model for Worker {
             is_master_gone: false,
             has_read_serve: false,
             is_gate_closed: self.is_gated,
+            is_unready: false,
+            reported: None,
             queued: 0,
             silent: 0,
             readable: 0,
+            kept: 0,
+            announces_close: self.announces_close,
             is_listening: true,
             is_count_due: false,
             was_silent: false,
@@ -133,8 +177,12 @@ impl Model for Worker {
             ran_hook: false,
             was_terminated: false,
             is_interrupted: false,
+            delay: self.delay,
+            delay_until: None,
+            is_announced: false,
             must_end_by: None,
             may_leave: false,
+            must_leave: false,
             drain: None,
             is_resolved: false,
             sent_closed: false,
@@ -178,10 +226,14 @@ impl Model for Worker {
             Event::AcceptFailed,
         ];
         moves.extend(events.map(Move::Tell));
+        if self.is_fickle {
+            let is_ready = world.is_unready;
+            moves.push(Move::Tell(Event::ReadinessChanged { is_ready }));
+        }
         if world.is_hook_running {
             moves.push(Move::Tell(Event::HookFinished));
         }
-        if world.queued + world.silent + world.readable < self.connections {
+        if world.queued + world.silent + world.readable + world.kept < self.connections {
             moves.push(Move::ClientConnects);
         }
         if world.is_listening && !world.is_held() && world.queued > 0 {
@@ -192,6 +244,9 @@ impl Model for Worker {
         }
         if world.readable > 0 {
             moves.push(Move::Read);
+        }
+        if world.kept > 0 {
+            moves.push(Move::ConnectionEnds);
         }
         if world.is_listening {
             moves.push(Move::ListenerEnds);
@@ -256,6 +311,12 @@ impl Model for Worker {
             }
             Move::Read => {
                 world.readable -= 1;
+                world.kept += u8::from(self.announces_close);
+                world.is_count_due = true;
+                Ok(())
+            }
+            Move::ConnectionEnds => {
+                world.kept -= 1;
                 world.is_count_due = true;
                 Ok(())
             }
@@ -302,9 +363,13 @@ impl World {
             is_master_gone,
             has_read_serve,
             is_gate_closed,
+            is_unready,
+            reported,
             queued,
             silent,
             readable,
+            kept,
+            announces_close: _,
             is_listening,
             is_count_due,
             was_silent,
@@ -313,8 +378,12 @@ impl World {
             ran_hook,
             was_terminated,
             is_interrupted,
+            delay: _,
+            delay_until,
+            is_announced,
             must_end_by,
             may_leave,
+            must_leave,
             drain,
             is_resolved,
             sent_closed,
@@ -325,11 +394,16 @@ impl World {
             u8::try_from(left).expect("durations are short")
         };
         let mut form = lifecycle.normal_form(ticks);
-        form.extend([*queued, *silent, *readable]);
+        form.extend([*queued, *silent, *readable, *kept]);
         let ended = listener_ended.map(|at| ticks(at + TICK));
         form.extend([u8::from(ended.is_some()), ended.unwrap_or(0)]);
+        if let Some((is_ready, at)) = reported {
+            form.extend([u8::from(*is_ready), ticks(*at + INTERVAL)]);
+        }
         form.extend(must_end_by.map(ticks));
+        form.push(delay_until.map_or(u8::MAX, ticks));
         if let Some(DrainFacts {
+            closing_until,
             until,
             deadline,
             backlog,
@@ -337,6 +411,7 @@ impl World {
         {
             form.extend([ticks(*until), ticks(*deadline)]);
             form.push(u8::from(*backlog == Backlog::Leave));
+            form.extend(closing_until.map(ticks));
         }
         let flags = [
             *is_master_alive,
@@ -344,6 +419,8 @@ impl World {
             *is_master_gone,
             *has_read_serve,
             *is_gate_closed,
+            *is_unready,
+            reported.is_some(),
             *is_listening,
             *is_count_due,
             *was_silent,
@@ -352,7 +429,9 @@ impl World {
             *was_terminated,
             *is_interrupted,
             must_end_by.is_some(),
+            *is_announced,
             *may_leave,
+            *must_leave,
             drain.is_some(),
             *is_resolved,
             *sent_closed,
@@ -375,12 +454,16 @@ impl World {
     /// Whether accepts wait for the gate, or find that the drain leaves the queue.
     fn is_held(&self) -> bool {
         let leaves = |drain: DrainFacts| drain.backlog == Backlog::Leave;
-        self.is_gate_closed && self.drain.is_none_or(leaves)
+        (self.is_gate_closed || self.is_unready) && self.drain.is_none_or(leaves)
     }
 
     fn tell(&mut self, event: Event) {
         self.lifecycle.handle(event, self.now);
         let is_single = self.lifecycle.master == Master::None;
+        if event == Event::Terminated && self.must_end_by.is_none() && !self.delay.is_zero() {
+            self.delay_until.get_or_insert(self.now + self.delay);
+            return;
+        }
         let budget = match event {
             Event::DrainRequested { budget } => budget,
             Event::MasterDied { .. } | Event::Terminated | Event::AcceptFailed => GRACE,
@@ -393,6 +476,10 @@ impl World {
                 self.is_hook_running = false;
                 return;
             }
+            Event::ReadinessChanged { is_ready } => {
+                self.is_unready = !is_ready;
+                return;
+            }
             // A single process serves on after its `main`.
             Event::MainEnded
             | Event::GateOpened
@@ -401,7 +488,11 @@ impl World {
         };
         if self.must_end_by.is_none() {
             let is_held = self.is_gate_closed && !self.has_read_serve;
-            self.may_leave = is_held || matches!(event, Event::MainEnded | Event::AcceptFailed);
+            let has_master = self.lifecycle.master == Master::Alive;
+            self.must_leave = self.is_unready && has_master;
+            self.may_leave = is_held
+                || self.must_leave
+                || matches!(event, Event::MainEnded | Event::AcceptFailed);
         }
         let by = self.now + budget;
         self.must_end_by = Some(self.must_end_by.map_or(by, |earlier| earlier.min(by)));
@@ -416,6 +507,8 @@ impl World {
         self.tell(Event::Changed(Connections {
             listeners: usize::from(self.is_listening),
             are_sockets_closed: !self.is_listening,
+            streams: usize::from(self.silent + self.readable + self.kept),
+            announces_close: self.announces_close,
             unread: usize::from(self.silent + self.readable),
             last_activity: None,
         }));
@@ -430,6 +523,14 @@ impl World {
 
     fn ask(&mut self, host: Host) -> Result<Option<Action>, Broken> {
         let action = self.lifecycle.next_action(self.now);
+        let is_delayed = self.delay_until.is_some() && self.must_end_by.is_none();
+        if is_delayed && self.lifecycle.current_drain().is_some() {
+            ensure(
+                self.is_announced && self.delay_until.is_some_and(|until| until <= self.now),
+                "a process serves on for the whole delay of a stop",
+            )?;
+            self.must_end_by = Some(self.now + GRACE);
+        }
         if let Some(action) = action {
             self.perform(action, host)?;
         }
@@ -446,6 +547,14 @@ impl World {
                 )?;
                 self.is_gate_closed = false;
             }
+            Action::AnnounceStop => {
+                ensure(
+                    self.delay_until.is_some() && !self.is_announced && self.drain.is_none(),
+                    "a stop with a delay is announced once, before the drain",
+                )?;
+                self.is_announced = true;
+            }
+            Action::ReportReadiness { is_ready } => self.report_readiness(is_ready)?,
             Action::RunHook => {
                 ensure(
                     self.has_read_end && !self.ran_hook && host == Host::Process,
@@ -473,7 +582,9 @@ impl World {
                     "the address is freed only after the end of the master's process",
                 )?;
                 self.check_queue(backlog, frees_address)?;
+                let closing_until = now + KEEPALIVE;
                 self.drain = Some(DrainFacts {
+                    closing_until: self.announces_close.then_some(closing_until),
                     until,
                     deadline,
                     backlog,
@@ -501,22 +612,7 @@ impl World {
                 self.was_silent = !has_readable;
                 self.tell(Event::ReadableChecked { has_readable });
             }
-            Action::Resolve => {
-                let drain = self.drain.ok_or("resolved before a drain")?;
-                ensure(!self.is_resolved, "shutdown() resolves once")?;
-                let unread = self.silent + self.readable;
-                let silent_wait = self.listener_ended.is_some_and(|at| now >= at + TICK);
-                let all_read = !self.is_listening && unread == 0;
-                let is_silent = !self.is_listening && silent_wait && self.was_silent;
-                ensure(
-                    now >= drain.until || all_read || is_silent,
-                    "no accepted connection is dropped unread while the budget lasts",
-                )?;
-                self.is_resolved = true;
-                // The listeners that were not taken are closed.
-                self.is_listening = false;
-                self.count();
-            }
+            Action::Resolve => self.resolve()?,
             Action::SendClosed => {
                 ensure(
                     !self.is_listening && !self.sent_closed && !self.has_read_end,
@@ -526,6 +622,45 @@ impl World {
             }
             Action::EndProcess(cause) => self.end_process(cause, host)?,
         }
+        Ok(())
+    }
+
+    fn resolve(&mut self) -> Result<(), Broken> {
+        let drain = self.drain.ok_or("resolved before a drain")?;
+        ensure(!self.is_resolved, "shutdown() resolves once")?;
+        let unread = self.silent + self.readable;
+        let silent_wait = self.listener_ended.is_some_and(|at| self.now >= at + TICK);
+        let all_read = !self.is_listening && unread == 0;
+        let is_silent = !self.is_listening && silent_wait && self.was_silent;
+        ensure(
+            self.now >= drain.until || all_read || is_silent,
+            "no accepted connection is dropped unread while the budget lasts",
+        )?;
+        ensure(
+            !self.is_closing(),
+            "kept connections may end by themselves within keepalive_grace",
+        )?;
+        self.is_resolved = true;
+        // The listeners that were not taken are closed.
+        self.is_listening = false;
+        self.count();
+        Ok(())
+    }
+
+    fn report_readiness(&mut self, is_ready: bool) -> Result<(), Broken> {
+        let now = self.now;
+        ensure(
+            self.drain.is_none() && is_ready != self.is_unready,
+            "a report of readiness is true, and none comes in a drain",
+        )?;
+        let may_report = self
+            .reported
+            .is_none_or(|(last, at)| last != is_ready && now >= at + INTERVAL);
+        ensure(
+            may_report,
+            "a worker reports what has changed, once in a second",
+        )?;
+        self.reported = Some((is_ready, now));
         Ok(())
     }
 
@@ -566,6 +701,10 @@ impl World {
             "a worker leaves the queue only if its main cannot accept or its gate is closed",
         )?;
         ensure(
+            !self.must_leave || backlog == Backlog::Leave,
+            "a worker that is not ready leaves the queue to others",
+        )?;
+        ensure(
             !self.is_gate_closed || self.has_read_serve || backlog == Backlog::Leave,
             "a worker whose gate is closed leaves the queue",
         )
@@ -585,6 +724,12 @@ impl World {
             !self.is_gate_closed || !self.has_read_serve || self.drain.is_some(),
             "the gate opens as soon as the master opens it",
         )?;
+        let (reported, at) = self.reported.unwrap_or((true, self.now));
+        let is_wrong = reported == self.is_unready && self.must_end_by.is_none();
+        ensure(
+            !is_wrong || self.reported.is_some() && self.now < at + INTERVAL,
+            "the last report of readiness is true, or less than a second old",
+        )?;
         ensure(
             !self.has_read_end || !self.ran_hook || self.is_hook_running || self.was_terminated,
             "a worker without a master gets SIGTERM when the hook has finished",
@@ -600,18 +745,25 @@ impl World {
         )?;
         let is_read = self.silent + self.readable == 0;
         ensure(
-            !has_counted || !is_read || self.is_resolved,
+            !has_counted || !is_read || self.is_closing() || self.is_resolved,
             "shutdown() resolves as soon as all is closed and read",
         )
     }
 
+    /// Whether a drain waits for kept connections.
+    fn is_closing(&self) -> bool {
+        let ends = |drain: DrainFacts| Some(drain.closing_until?.min(drain.until));
+        let is_early = self.drain.and_then(ends).is_some_and(|at| self.now < at);
+        is_early && self.kept > 0
+    }
+
     /// Checks that a drain comes to its end if nothing happens any more.
     fn check_end(&self, host: Host) -> Result<(), Broken> {
-        if self.must_end_by.is_none() {
+        if self.must_end_by.is_none() && self.delay_until.is_none() {
             return Ok(());
         }
         let mut world = self.clone();
-        let longest = GRACE + Lifecycle::MASTER_KILL_MARGIN;
+        let longest = self.delay + GRACE + Lifecycle::MASTER_KILL_MARGIN;
         for _ in 0..=longest.as_millis() / TICK.as_millis() {
             for actions in 0.. {
                 ensure(actions < 10, "no action repeats for ever")?;
@@ -637,8 +789,9 @@ impl Lifecycle {
         let Lifecycle {
             host: _,
             master,
-            grace: _,
+            times: _,
             stage,
+            readiness,
             shown_deadline,
             has_failed,
             is_interrupted: must_end,
@@ -664,6 +817,13 @@ impl Lifecycle {
             Stage::Gated => (4, None),
             Stage::MustOpenGate => (5, None),
             Stage::Serving => (0, None),
+            Stage::Delaying {
+                until,
+                is_announced,
+            } => {
+                form.extend([ticks(*until), u8::from(*is_announced)]);
+                (6, None)
+            }
             Stage::MustDrain {
                 drain,
                 backlog,
@@ -677,6 +837,7 @@ impl Lifecycle {
             Stage::Resolved(drain) => (3, Some(drain)),
         };
         form.push(stage);
+        form.extend(readiness.normal_form(&ticks));
         form.extend(
             of_stage
                 .map(|drain| drain.normal_form(&ticks))
@@ -689,19 +850,22 @@ impl Lifecycle {
 
 impl Drain {
     fn normal_form(&self, ticks: impl Fn(Instant) -> u8) -> Vec<u8> {
-        let [half, deadline] = [self.half, self.deadline].map(&ticks);
-        let mut form = vec![half, deadline, self.readable as u8];
+        let times = [self.half, self.deadline, self.keepalive_until].map(&ticks);
+        let mut form = times.to_vec();
+        form.push(self.readable as u8);
         let ended = self.listeners_ended().map(|at| ticks(at + TICK));
         form.extend([u8::from(ended.is_some()), ended.unwrap_or(0)]);
         if let Some(Connections {
             listeners,
             are_sockets_closed,
+            streams,
+            announces_close: _,
             unread,
             last_activity: _,
         }) = self.connections
         {
             form.push(1 + u8::from(are_sockets_closed));
-            form.extend([listeners, unread].map(|n| u8::try_from(n).expect("few")));
+            form.extend([listeners, streams, unread].map(|n| u8::try_from(n).expect("few")));
         }
         form
     }
@@ -719,19 +883,59 @@ fn run(name: &str, mut worker: Worker) {
 fn every_promise_holds_in_every_state_of_a_worker() {
     let is_long = std::env::var_os("PREFORK_TESTS_EXPLORE").is_some();
     let (connections, deepest) = if is_long { (3, u32::MAX) } else { (1, 8) };
-    for (name, host, has_master, is_gated) in [
-        ("worker", Host::Process, true, false),
-        ("gated worker", Host::Process, true, true),
-        ("single process", Host::Process, false, false),
-        ("worker in the process of a test", Host::Test, true, false),
+    let worker = Worker {
+        host: Host::Process,
+        has_master: true,
+        is_gated: false,
+        announces_close: false,
+        is_fickle: false,
+        delay: Duration::ZERO,
+        connections,
+        deepest,
+    };
+    let gated = Worker {
+        is_gated: true,
+        ..worker
+    };
+    let single = Worker {
+        has_master: false,
+        ..worker
+    };
+    let in_test = Worker {
+        host: Host::Test,
+        ..worker
+    };
+    let announcing = |worker| Worker {
+        announces_close: true,
+        ..worker
+    };
+    let delayed = |worker| Worker {
+        delay: 2 * TICK,
+        ..worker
+    };
+    // The states of its reports multiply the others.
+    let fickle = |worker| Worker {
+        is_fickle: true,
+        connections: 1,
+        ..worker
+    };
+    for (name, worker) in [
+        ("worker", worker),
+        ("gated worker", gated),
+        ("fickle worker", fickle(worker)),
+        ("fickle gated worker", fickle(gated)),
+        ("worker that announces", announcing(worker)),
+        ("worker in the process of a test", in_test),
+        ("single process", single),
+        ("single process with a delay", delayed(single)),
+        ("fickle single process", fickle(single)),
+        ("single process that announces", announcing(single)),
+        (
+            "single process with a delay that announces",
+            announcing(delayed(single)),
+        ),
     ] {
-        let worker = Worker {
-            host,
-            has_master,
-            is_gated,
-            connections,
-            deepest,
-        };
+        let connections = worker.connections;
         run(&format!("{name}, {connections} connections"), worker);
     }
 }

@@ -26,17 +26,23 @@ impl Observer {
             } => {
                 self.check_new(slot, child)?;
                 match gate {
+                    Gate::Closed if slot.is_standby() => {
+                        self.check_start(supervisor, slot, child, previous)?;
+                    }
                     Gate::Open => self.check_start(supervisor, slot, child, previous)?,
                     Gate::Closed => self.check_successor(slot, child, program, previous)?,
                 }
                 check(
-                    gate == Gate::Closed || program == self.rollouts.accepted,
+                    gate == Gate::Closed && !slot.is_standby()
+                        || program == self.rollouts.accepted
+                            && (gate == Gate::Open) != slot.is_standby(),
                     "a slot is filled with the program of the last rollout that was accepted",
                     || format!("{child:?} in {slot:?}: {program:?}"),
                 )?;
                 self.add(slot.0, child, program);
                 Ok(())
             }
+            Action::ReportHealthy { child } => self.check_healthy(child),
             Action::AnnounceMasterReady => {
                 let all_started = self.confirmed == self.wanted && self.stop.is_none();
                 check(
@@ -80,6 +86,11 @@ impl Observer {
                 Ok(())
             }
             Action::ReportRunning { child, kill_at } => self.check_report(child, kill_at),
+            Action::Promote {
+                slot,
+                child,
+                previous,
+            } => self.check_promotion(supervisor, slot, child, previous),
             Action::OpenProgram => {
                 self.rollouts.check_open(self.may_roll_out())?;
                 self.rollouts.began(self.now);
@@ -103,7 +114,7 @@ impl Observer {
         }
     }
 
-    fn child(&mut self, id: ChildId) -> Result<&mut Child, Broken> {
+    pub(super) fn child(&mut self, id: ChildId) -> Result<&mut Child, Broken> {
         self.children.get_mut(&id).ok_or_else(|| Broken {
             promise: "no action is about a child that is unknown or has exited",
             detail: format!("{id:?}"),
@@ -129,19 +140,29 @@ impl Observer {
         self.rollouts.check_start(slot.0, id, program, self.wanted)
     }
 
+    fn check_healthy(&mut self, id: ChildId) -> Result<(), Broken> {
+        let is_due = self.with_role(id).is_some_and(|child| {
+            let is_assumed = child.readiness == Readiness::Assumed;
+            let is_old = child.healthy_at(&self.policy) <= self.now;
+            child.may_be_healthy() && is_assumed && is_old
+        });
+        check(
+            is_due,
+            "a child is reported once it has lived for `healthy_after`, if it cannot report",
+            || format!("{id:?}"),
+        )?;
+        self.become_healthy(id);
+        Ok(())
+    }
+
     fn check_serve(&mut self, id: ChildId) -> Result<(), Broken> {
-        let (now, policy) = (self.now, self.policy.clone());
-        let soak_until = now.saturating_add(self.rollouts.soak());
+        let soak_until = self.now.saturating_add(self.rollouts.soak());
         let succeeds = self.succeeds(id).is_some();
         let child = self.child(id)?;
-        // Time makes it healthy, and it serves at that moment.
-        let is_assumed = child.readiness == Readiness::Assumed;
-        let is_ready = child.is_healthy || is_assumed && child.healthy_at(&policy) <= now;
-        child.is_healthy |= is_assumed;
         let may_serve = child.started.is_some() && child.serves() && child.soak_until.is_none();
         child.soak_until = Some(soak_until);
         check(
-            succeeds && is_ready && may_serve,
+            succeeds && child.is_healthy && may_serve,
             "the gate of a successor is opened once, when it is ready",
             || format!("{id:?}"),
         )?;
@@ -186,11 +207,16 @@ impl Observer {
     fn check_verdict(&mut self, verdict: Verdict) -> Result<(), Broken> {
         let programs = self.programs();
         check(
-            !matches!(verdict, Verdict::Accepted { .. }) || self.healthy == self.wanted,
+            !matches!(verdict, Verdict::Accepted { .. })
+                || self.healthy + self.unready == self.wanted,
             "a program is accepted only if its child serves in each slot",
             || format!("{} of {} slots", self.healthy, self.wanted),
         )?;
-        self.rollouts.check_verdict(verdict, &programs)
+        self.rollouts.check_verdict(verdict, &programs)?;
+        if let Verdict::Accepted { .. } = verdict {
+            self.renew_standbys();
+        }
+        Ok(())
     }
 
     /// Checks what holds for each child that is started.
@@ -198,7 +224,7 @@ impl Observer {
         let detail = || format!("{id:?} in {slot:?}");
         check(self.stop.is_none(), "no child is started in a stop", detail)?;
         check(
-            slot.0 < self.wanted,
+            self.has_position(slot.0),
             "no child is started in a removed slot",
             detail,
         )?;
@@ -220,30 +246,53 @@ impl Observer {
     ) -> Result<(), Broken> {
         let detail = || format!("{id:?} in {slot:?}");
         let index = slot.0;
+        let (last, left) = (self.slot(index).last, self.slot(index).left);
         check(
-            self.slots[index].child.is_none(),
+            self.slot(index).child.is_none(),
             "a slot never has two children",
             detail,
         )?;
         check(
-            previous == self.slots[index].last,
+            previous == last,
             "a child replaces the last one of its slot",
             detail,
         )?;
-        if self.slots[index].last.is_some() {
+        check(
+            last.is_some() || !slot.is_standby() || self.now >= left,
+            "after a promotion, the next standby is started after `recover_interval` and a pause",
+            || format!("{} at {}, not before {left}", detail(), self.now),
+        )?;
+        if last.is_some() {
+            check(
+                slot.is_standby() || self.ready_standbys() == 0,
+                "a slot is filled by a standby if one is ready",
+                detail,
+            )?;
             check(
                 self.is_master_ready,
                 "no child is replaced before the master is ready",
                 detail,
             )?;
-            let [earliest, _] = self.recovery_of(&self.slots[index]);
+            let [earliest, _] = self.recovery_of(self.slot(index));
             check(
                 self.now >= earliest,
                 "no child is replaced before `recover_interval` and its back-off have passed",
                 || format!("{} at {}, not before {earliest}", detail(), self.now),
             )?;
         }
-        if self.slots[index].last.is_some() && !self.slots[index].reverts {
+        self.check_count(supervisor, index)?;
+        self.fill(index, id);
+        Ok(())
+    }
+
+    /// The exit of the last child of this slot counts now, if it was not that of a bad program.
+    pub(super) fn check_count(
+        &mut self,
+        supervisor: &Supervisor,
+        index: usize,
+    ) -> Result<(), Broken> {
+        let slot = self.slot(index);
+        if slot.last.is_some() && !slot.reverts {
             let exits = self.count_exit();
             let counted = supervisor.exits_counted();
             check(
@@ -257,13 +306,13 @@ impl Observer {
                 || format!("{exits:?}"),
             )?;
         }
-        self.fill(index, id);
         Ok(())
     }
 
     /// The child fills the slot from now on.
-    fn fill(&mut self, index: usize, id: ChildId) {
-        let slot = &mut self.slots[index];
+    pub(super) fn fill(&mut self, index: usize, id: ChildId) {
+        self.waiting.remove(&index);
+        let slot = self.slot_mut(index);
         slot.starts += 1;
         (slot.child, slot.last) = (Some(id), Some(id));
     }
@@ -277,6 +326,7 @@ impl Observer {
             readiness: Readiness::Notified,
             started: None,
             is_healthy: false,
+            is_unready: false,
             has_violated: false,
             has_closed: false,
             main_ended: None,

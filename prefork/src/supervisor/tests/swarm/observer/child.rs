@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::plan::{Nanos, nanos};
-use super::{Policy, ProgramId, Readiness, RefusalStage};
+use super::{Policy, ProgramId, Readiness, RefusalStage, SlotId};
 
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Child {
@@ -12,6 +12,7 @@ pub(super) struct Child {
     pub(super) readiness: Readiness,
     pub(super) started: Option<Nanos>,
     pub(super) is_healthy: bool,
+    pub(super) is_unready: bool,
     pub(super) has_violated: bool,
     pub(super) has_closed: bool,
     pub(super) main_ended: Option<Nanos>,
@@ -27,6 +28,15 @@ pub(super) struct Child {
 impl Child {
     pub(super) fn is_unstarted(&self) -> bool {
         self.started.is_none()
+    }
+
+    pub(super) fn is_standby(&self) -> bool {
+        SlotId(self.slot).is_standby()
+    }
+
+    /// Whether it is healthy and nothing ended its life.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_healthy && self.serves() && !self.is_unready
     }
 
     /// Nothing ended its life in the slot yet.

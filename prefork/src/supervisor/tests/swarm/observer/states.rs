@@ -18,6 +18,7 @@ impl Observer {
             self.check_over_recovery(stop.cause)?;
             self.begin_stop(stop.cause, at);
         }
+        self.check_delay(supervisor, at)?;
         let began = |at: Instant| nanos(at.saturating_duration_since(self.epoch));
         let stop = stop.map(|stop| (stop.cause, began(stop.began), stop.mode));
         let expected = self.stop.map(|stop| (stop.cause, stop.at, stop.mode));
@@ -25,6 +26,23 @@ impl Observer {
             stop == expected,
             "a stop has one cause, the first, and does not end",
             || format!("{stop:?} instead of {expected:?}"),
+        )
+    }
+
+    /// Notices that the supervisor has ended the delay of the stop.
+    fn check_delay(&mut self, supervisor: &Supervisor, at: Nanos) -> Result<(), Broken> {
+        let Some(until) = self.delay_until else {
+            return Ok(());
+        };
+        if supervisor.snapshot().delayed_until().is_some() {
+            return Ok(());
+        }
+        let accepting = self.accepting;
+        self.end_delay(at);
+        check(
+            until <= at || accepting == 0,
+            "children serve on for `drain_delay`, unless none accepts any more",
+            || format!("ended at {at}, not at {until}"),
         )
     }
 
@@ -43,11 +61,12 @@ impl Observer {
             return Err(Broken { promise, detail });
         };
         let [least, most] = self.count_exit();
-        let left = self.slots.get(slot.0).filter(|_| slot.0 < self.wanted);
+        let left = self.has_position(slot.0).then(|| self.slot(slot.0));
+        let may_promote = !slot.is_standby() && self.may_have_ready_standby();
         let is_due = left.is_some_and(|left| {
             let counts = !left.reverts;
             let [earliest, _] = self.recovery_of(left);
-            let is_over = left.child.is_none() && earliest <= self.now;
+            let is_over = left.child.is_none() && (earliest <= self.now || may_promote);
             is_over && left.last == Some(child) && counts
         });
         let policy = &self.policy;
@@ -84,7 +103,7 @@ impl Observer {
     pub(super) fn rested(&mut self, supervisor: &Supervisor) -> Result<(), Broken> {
         let is_idle = std::mem::take(&mut self.actions_in_a_row) == 0;
         let was_woken = is_idle && self.wake_at.is_some_and(|at| at <= self.now);
-        let healthy = self.healthy;
+        let healthy = self.healthy + self.ready_standbys();
         while let Some(&Reverse((at, promise))) = self.due.peek()
             && (at <= self.now || self.is_kept(at, promise))
         {
@@ -94,8 +113,9 @@ impl Observer {
             }
         }
         let has_just_stopped = self.stop.is_some_and(|stop| stop.at == self.now);
+        let has_just_stopped = has_just_stopped || self.delay_ended == Some(self.now);
         check(
-            !was_woken || self.healthy > healthy || has_just_stopped,
+            !was_woken || self.healthy + self.ready_standbys() > healthy || has_just_stopped,
             "something is to be done at each deadline",
             || format!("at {}", self.now),
         )?;
@@ -124,6 +144,7 @@ impl Observer {
             String::new,
         )?;
         self.rollouts.rested(self.may_roll_out(), self.wanted)?;
+        self.check_standbys()?;
         let is_healthy = self.is_master_ready && self.healthy == self.wanted;
         check(
             supervisor.is_healthy() == (is_healthy && self.stop.is_none()),
@@ -152,8 +173,8 @@ impl Observer {
         };
         let is_open = match promise {
             Promise::Fill(index, starts) => {
-                let slot = &self.slots[index];
-                let is_wanted = self.stop.is_none() && index < self.wanted;
+                let slot = self.slot(index);
+                let is_wanted = self.stop.is_none() && self.has_position(index);
                 is_wanted && slot.child.is_none() && slot.starts == starts
             }
             Promise::Ready(id) => self
@@ -182,6 +203,7 @@ impl Observer {
             Promise::Unanswered(id) => {
                 self.unanswered.contains(&id) && self.give_up_unanswered_at(id) == at
             }
+            Promise::EndDelay => self.delay_until.is_some(),
             Promise::Replace(id) => self.succeeds(id).is_some(),
             Promise::EndRollout(number) => {
                 number == self.rollouts.deadlines && self.rollouts.deadline().is_some()
@@ -193,19 +215,17 @@ impl Observer {
     /// Something was due and has not happened.
     fn missed(&mut self, promise: Promise) -> Result<(), Broken> {
         let promised = match promise {
-            Promise::Healthy(id) if self.fills(id).is_some() => {
-                self.become_healthy(id);
-                return Ok(());
-            }
             Promise::Fill(..) => "a slot is filled again when its delay is over",
             Promise::Ready(_) => "a child that is not ready in time is killed",
             Promise::Ask(_) => "a child that leaves its slot is asked to stop",
             Promise::Kill(_) => "a child is killed when its time is over or it broke the protocol",
             Promise::Report(_) => "a slot does not wait for a process whose `main` has ended",
             Promise::GiveUp(_) => "the supervisor does not wait for a child that cannot be killed",
-            Promise::Healthy(_) | Promise::Serve(_) => "a successor serves as soon as it is ready",
+            Promise::Healthy(_) => "a child that has lived for `healthy_after` is healthy",
+            Promise::Serve(_) => "a successor serves as soon as it is ready",
             Promise::Unanswered(_) => "no stop waits for a start that is not answered",
             Promise::Replace(_) => "a successor that has soaked replaces the child of its slot",
+            Promise::EndDelay => "a stop is delayed for `drain_delay` at most",
             Promise::EndRollout(_) => "a rollout and a roll-back end within `rollout_timeout`",
         };
         check(false, promised, || format!("{promise:?} at {}", self.now))
@@ -270,7 +290,11 @@ impl Observer {
             "the supervisor knows each successor",
             String::new,
         )?;
-        let last = |index: usize| self.slots[index].last.filter(|_| self.stop.is_none());
+        let last = |index: usize| match (self.stop, self.delay_until) {
+            (None, _) => self.slots[index].last,
+            (Some(_), Some(_)) => self.slots[index].child,
+            (Some(_), None) => None,
+        };
         let slots = (0..self.wanted).map(|index| (SlotId(index), last(index)));
         check(
             supervisor.snapshot().slots().eq(slots),

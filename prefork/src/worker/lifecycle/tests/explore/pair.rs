@@ -31,6 +31,8 @@ struct Pair {
     connections: u8,
     /// How many rollouts may be requested.
     rollouts: u8,
+    /// How often a worker may take back its readiness.
+    flips: u8,
     start: Start,
     /// How many seconds may pass while a frame is unread or an action is due.
     pauses: u8,
@@ -72,7 +74,9 @@ enum Move {
     WorkerDies(usize),
     /// Another process sends SIGTERM to the worker.
     WorkerSignaled(usize),
+    /// For the first time, or again.
     BecomesReady(usize),
+    TakesBack(usize),
     ClientConnects,
     Accepts(usize),
     /// A client that leaves is the same: its connection becomes readable.
@@ -93,7 +97,7 @@ impl Model for Pair {
     type Move = Move;
 
     fn start(&self) -> World {
-        let mut world = World::new(&self.policy, self.rollouts);
+        let mut world = World::new(&self.policy, self.rollouts, self.flips);
         match self.start {
             Start::Cold => {}
             Start::Busy => world.make_busy().expect("a worker starts"),
@@ -168,6 +172,7 @@ fn policy(recover_threshold: u32) -> Policy {
         recover_interval: Duration::ZERO,
         healthy_after: SECOND,
         ready_timeout: 2 * SECOND,
+        drain_delay: Duration::ZERO,
         shutdown_grace_period: GRACE,
         exit_timeout: SECOND,
         kill_timeout: SECOND,
@@ -177,6 +182,8 @@ fn policy(recover_threshold: u32) -> Policy {
             canary: SECOND,
             timeout: 4 * SECOND,
         },
+        standbys: 0,
+        standby_pause: Duration::ZERO,
         // The jitter would make the times of states differ.
         backoff: Backoff {
             first: Duration::ZERO,
@@ -197,7 +204,7 @@ fn run(name: &str, mut pair: Pair) {
 #[test]
 fn every_promise_holds_in_every_state_of_a_master_and_its_workers() {
     let is_long = std::env::var_os("PREFORK_TESTS_EXPLORE").is_some();
-    let run_scope = |name, threshold, connections, start, pauses, [short, long]: [u32; 2]| {
+    let run_with = |flips, name, threshold, connections, start, pauses, [short, long]: [u32; 2]| {
         let pair = Pair {
             policy: policy(threshold),
             connections,
@@ -206,11 +213,15 @@ fn every_promise_holds_in_every_state_of_a_master_and_its_workers() {
                 // The first one is requested before the start.
                 Start::RollingOut | Start::Replacing => 2,
             },
+            flips,
             start,
             pauses,
             deepest: if is_long { long } else { short },
         };
         run(name, pair);
+    };
+    let run_scope = |name, threshold, connections, start, pauses, depths| {
+        run_with(0, name, threshold, connections, start, pauses, depths);
     };
     let all = u32::MAX;
     let name = "threshold 0, 1 connection";
@@ -227,4 +238,8 @@ fn every_promise_holds_in_every_state_of_a_master_and_its_workers() {
     run_scope(name, 0, 3, Start::Replacing, 0, [5, 9]);
     let name = "a replacement, threshold 1, 1 connection, pauses of 2 s";
     run_scope(name, 1, 1, Start::Replacing, 2, [4, 9]);
+    let name = "threshold 0, 1 connection, a worker that takes back its readiness";
+    run_with(2, name, 0, 1, Start::Busy, 0, [7, 12]);
+    let name = "a replacement, threshold 0, 1 connection, workers that take back their readiness";
+    run_with(2, name, 0, 1, Start::Replacing, 0, [5, 9]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::super::super::{Backlog, Host, Lifecycle};
+use super::super::super::super::{Backlog, DrainTimes, Host, Lifecycle};
 use super::super::{DrainFacts, TICK};
 use super::GRACE;
 use crate::supervisor::{ChildId, Gate};
@@ -33,6 +33,9 @@ pub(super) struct Process {
     /// The master has not reaped it.
     pub(super) has_exited: bool,
     pub(super) is_ready: bool,
+    /// It has taken back its readiness, at least once or now.
+    pub(super) was_unready: bool,
+    pub(super) is_unready: bool,
     pub(super) has_main_ended: bool,
     pub(super) has_failed: bool,
     pub(super) is_listening: bool,
@@ -65,6 +68,7 @@ pub(super) struct Process {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame {
     Ready,
+    Unready,
     Ended,
     Closed,
 }
@@ -77,7 +81,12 @@ pub(super) struct Order {
 
 impl Process {
     pub(super) fn new(id: ChildId, gate: Gate) -> Self {
-        let lifecycle = Lifecycle::new(Host::Process, true, GRACE);
+        let times = DrainTimes {
+            delay: Duration::ZERO,
+            grace: GRACE,
+            keepalive_grace: Duration::ZERO,
+        };
+        let lifecycle = Lifecycle::new(Host::Process, true, times);
         Self {
             id,
             lifecycle: match gate {
@@ -96,6 +105,8 @@ impl Process {
             has_read_end: false,
             has_exited: false,
             is_ready: false,
+            was_unready: false,
+            is_unready: false,
             has_main_ended: false,
             has_failed: false,
             is_listening: true,
@@ -134,7 +145,7 @@ impl Process {
 
     /// Whether it may call accept(2). In a drain its quota counts.
     pub(super) fn is_accepting(&self) -> bool {
-        let is_held = self.is_gated && self.drain.is_none();
+        let is_held = (self.is_gated || self.is_unready) && self.drain.is_none();
         self.is_listening && !self.has_failed && !is_held
     }
 
@@ -161,6 +172,8 @@ impl Process {
             has_read_end,
             has_exited,
             is_ready,
+            was_unready,
+            is_unready,
             has_main_ended,
             has_failed,
             is_listening,
@@ -218,6 +231,8 @@ impl Process {
             *is_change_due,
             *has_read_end,
             *is_ready,
+            *was_unready,
+            *is_unready,
             *has_main_ended,
             *has_failed,
             *is_listening,

@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) paused: u8,
     /// How many rollouts may still be requested.
     pub(super) rollouts: u8,
+    /// How often a worker may still take back its readiness.
+    pub(super) flips: u8,
     /// How many programs were opened.
     programs: usize,
     /// Those that the master has not reaped, in ascending order of their ids.
@@ -41,7 +43,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(policy: &Policy, rollouts: u8) -> Self {
+    pub(super) fn new(policy: &Policy, rollouts: u8, flips: u8) -> Self {
         let now = Instant::now();
         Self {
             master: Some(Supervisor::new(policy.clone(), now)),
@@ -53,6 +55,7 @@ impl World {
             promised: 0,
             paused: 0,
             rollouts,
+            flips,
             programs: 0,
             workers: Vec::new(),
             has_killed_late: false,
@@ -97,6 +100,7 @@ impl World {
             promised,
             paused,
             rollouts,
+            flips,
             // Only the order counts.
             programs: _,
             workers,
@@ -107,7 +111,7 @@ impl World {
             master.write_normal(&mut form);
         }
         let mut form = form.finish();
-        form.extend([*queued, *late, *promised, *paused, *rollouts]);
+        form.extend([*queued, *late, *promised, *paused, *rollouts, *flips]);
         let flags = [master.is_some(), *is_bound, *is_shut];
         form.extend(flags.map(u8::from));
         for worker in workers {
@@ -187,8 +191,12 @@ impl World {
                 Move::WorkerSignaled(index),
             ),
             (
-                alive && !worker.is_ready && !worker.has_main_ended,
+                alive && (!worker.is_ready || worker.is_unready) && !worker.has_main_ended,
                 Move::BecomesReady(index),
+            ),
+            (
+                alive && worker.is_ready && !worker.is_unready && self.flips > 0,
+                Move::TakesBack(index),
             ),
             (self.may_accept(worker), Move::Accepts(index)),
             (worker.silent > 0, Move::ClientSends(index)),
@@ -268,6 +276,7 @@ impl World {
             Move::WorkerDies(index) | Move::Exits(index) => self.exit(index),
             Move::WorkerSignaled(_)
             | Move::BecomesReady(_)
+            | Move::TakesBack(_)
             | Move::ClientSends(_)
             | Move::Reads(_)
             | Move::Finishes(_)
@@ -282,6 +291,7 @@ impl World {
     fn change(&mut self, next: Move) {
         let (Move::WorkerSignaled(index)
         | Move::BecomesReady(index)
+        | Move::TakesBack(index)
         | Move::ClientSends(index)
         | Move::Reads(index)
         | Move::Finishes(index)
@@ -293,6 +303,15 @@ impl World {
         let worker = &mut self.workers[index];
         match next {
             Move::WorkerSignaled(_) => worker.is_signaled = true,
+            Move::TakesBack(_) => {
+                self.flips -= 1;
+                (worker.was_unready, worker.is_unready) = (true, true);
+                worker.is_change_due = true;
+            }
+            Move::BecomesReady(_) if worker.is_unready => {
+                worker.is_unready = false;
+                worker.is_change_due = true;
+            }
             Move::BecomesReady(_) => {
                 worker.is_ready = true;
                 worker.to_master.extend(is_read.then_some(Frame::Ready));
@@ -429,6 +448,7 @@ impl World {
         let child = worker.id;
         let event = match worker.to_master.remove(0) {
             Frame::Ready => Event::Ready { child },
+            Frame::Unready => Event::Unready { child },
             Frame::Ended => Event::MainEnded { child },
             Frame::Closed => Event::Closed { child },
         };
@@ -506,6 +526,8 @@ impl World {
                 self.workers[index].kill_at = Some(kill_at);
                 Ok(())
             }
+            // No worker in this world is healthy by time.
+            Action::ReportHealthy { .. } => Err("healthy by time".into()),
             Action::GiveUp { .. } => ensure(
                 self.paused > 0,
                 "a master that reads in time gives up no worker that has exited",
@@ -516,7 +538,7 @@ impl World {
                 self.tell_master(Event::ProgramOpened { program });
                 Ok(())
             }
-            Action::Serve { child } => {
+            Action::Serve { child } | Action::Promote { child, .. } => {
                 let index = self.find(child).ok_or("its gate opens after its exit")?;
                 let worker = &mut self.workers[index];
                 ensure(
@@ -579,6 +601,10 @@ impl World {
     /// As `Monitor::handle_events` does.
     pub(super) fn wake(&mut self, index: usize) -> Result<(), Broken> {
         if std::mem::take(&mut self.workers[index].is_change_due) {
+            if self.workers[index].was_unready {
+                let is_ready = !self.workers[index].is_unready;
+                self.tell(index, WorkerEvent::ReadinessChanged { is_ready })?;
+            }
             if self.workers[index].has_main_ended {
                 self.request(index, WorkerEvent::MainEnded)?;
             }
@@ -627,7 +653,7 @@ impl World {
         if worker.must_end_by.is_none() {
             // The worker may have handled the cause that late.
             worker.late = pauses;
-            worker.may_leave = !worker.has_read_serve;
+            worker.may_leave = !worker.has_read_serve || worker.is_unready;
         }
         let by = self.now + budget;
         if worker.must_end_by.is_none_or(|earlier| by < earlier) {
@@ -659,6 +685,8 @@ impl World {
         let connections = Connections {
             listeners: usize::from(worker.is_listening),
             are_sockets_closed: !worker.is_listening,
+            streams: usize::from(worker.silent + worker.readable),
+            announces_close: false,
             unread: usize::from(worker.silent + worker.readable),
             last_activity: None,
         };
@@ -686,6 +714,17 @@ impl World {
                 worker.is_gated = false;
                 Ok(())
             }
+            // A master delays the stop, not the worker.
+            WorkerAction::AnnounceStop => Err("a worker delayed a stop".into()),
+            WorkerAction::ReportReadiness { is_ready } => {
+                let frame = if is_ready {
+                    Frame::Ready
+                } else {
+                    Frame::Unready
+                };
+                worker.to_master.extend(is_read.then_some(frame));
+                Ok(())
+            }
             WorkerAction::RunHook => self.tell(index, WorkerEvent::HookFinished),
             WorkerAction::CloseListeners {
                 deadline,
@@ -710,6 +749,7 @@ impl World {
                     "a worker that leaves the queue does not end it",
                 )?;
                 worker.drain = Some(DrainFacts {
+                    closing_until: None,
                     until,
                     deadline,
                     backlog,

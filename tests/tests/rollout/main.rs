@@ -1,158 +1,27 @@
 //! A rollout replaces all workers, or none.
 
+mod bad_programs;
+mod interruptions;
+mod load;
+mod releases;
+
 use std::fs::{self, File};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io::IsTerminal;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use nix::fcntl::OFlag;
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use prefork::{Prefork, RolloutStage, RolloutVerdict};
-use prefork_testkit::{
-    Behavior, ChildInfo, RunningServer, ScriptedChildren, Server, Signal, eventually,
-};
-use prefork_tests::client::get;
+use prefork_testkit::{Behavior, ChildInfo, RunningServer, ScriptedChildren, Signal, eventually};
 use prefork_tests::{proc, signals};
-use tempfile::TempDir;
+use releases::{
+    Releases, assert_next_is_accepted, assert_refused, assert_serves, copy, release_of, settled,
+    verdict_after, verdicts,
+};
 
-const ROLLING: &str = env!("CARGO_BIN_EXE_rolling");
 const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
-
-/// Copies a file in another process.
-///
-/// If this process opened the copy for writing, processes that other tests start at the same time
-/// would inherit the descriptor. The copy could not be executed until they exit.
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg(from).arg(to).status();
-    assert!(copied.is_ok_and(|status| status.success()), "space");
-}
-
-/// A directory with releases of a program, and the link `current` to one of them.
-struct Releases(TempDir);
-
-impl Releases {
-    fn new() -> Self {
-        let releases = Self(tempfile::tempdir().expect("a directory"));
-        releases.add("one", "");
-        releases.switch("one");
-        releases
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Adds a release with this behavior, and returns the path of its program.
-    fn add(&self, name: &str, behavior: &str) -> PathBuf {
-        let directory = self.path(name);
-        fs::create_dir(&directory).expect("a new directory");
-        fs::write(directory.join("behavior"), behavior).expect("space");
-        let program = directory.join("app");
-        copy(Path::new(ROLLING), &program);
-        program
-    }
-
-    /// Adds a release that is a file with this text and mode.
-    fn add_file(&self, name: &str, text: &str, mode: u32) {
-        let directory = self.path(name);
-        fs::create_dir(&directory).expect("a new directory");
-        let (source, program) = (directory.join("text"), directory.join("app"));
-        fs::write(&source, text).expect("space");
-        copy(&source, &program);
-        fs::set_permissions(&program, fs::Permissions::from_mode(mode)).expect("own file");
-    }
-
-    /// Lets the link name this release, as a deployment does.
-    fn switch(&self, name: &str) {
-        let next = self.path("next");
-        symlink(name, &next).expect("no such link");
-        fs::rename(next, self.path("current")).expect("the same directory");
-    }
-
-    fn server(&self) -> Server {
-        Server::new(self.path("current/app"))
-            .env("PREFORK_WORKERS", "4")
-            .env("PREFORK_ROLLOUT_PARALLEL", "100%")
-            .env("PREFORK_ROLLOUT_SOAK", "100ms")
-    }
-
-    /// Switches to this release and requests a rollout; returns its verdict.
-    fn roll_out(&self, server: &RunningServer, name: &str) -> String {
-        self.switch(name);
-        reload(server)
-    }
-}
-
-fn verdicts(server: &RunningServer) -> Vec<String> {
-    let is_verdict = |line: &String| {
-        line.contains("rollout accepted after") || line.contains("rollout refused after")
-    };
-    server.log().into_iter().filter(is_verdict).collect()
-}
-
-/// Requests a rollout; returns its verdict.
-fn reload(server: &RunningServer) -> String {
-    let before = verdicts(server).len();
-    server.signal(Signal::SIGHUP);
-    verdict_after(server, before)
-}
-
-/// Waits for the verdict after this number of verdicts.
-fn verdict_after(server: &RunningServer, before: usize) -> String {
-    eventually("a verdict", || verdicts(server).into_iter().nth(before))
-}
-
-/// Waits until only the workers of the slots are left.
-fn settled(server: &RunningServer) -> Vec<ChildInfo> {
-    eventually("one worker a slot", || {
-        let children = server.children();
-        let slots: Vec<usize> = children.iter().map(|child| child.slot).collect();
-        (slots == [0, 1, 2, 3]).then_some(children)
-    })
-}
-
-/// Every worker that answers runs this release.
-fn assert_serves(server: &RunningServer, release: &str) {
-    for _ in 0..20 {
-        let body = get(server.addr(), "/").expect("an answer");
-        assert_eq!(body.trim_end(), release, "{:#?}", server.log());
-    }
-}
-
-fn release_of(child: ChildInfo) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{}/exe", child.pid)).ok()
-}
-
-/// The rollout to this release is refused with this text, and nothing has changed.
-fn assert_refused(server: &RunningServer, releases: &Releases, name: &str, texts: &[&str]) {
-    let (before, fds) = (settled(server), proc::fds(server.master_pid()).len());
-    let count = verdicts(server).len();
-    let verdict = releases.roll_out(server, name);
-    for text in texts {
-        assert!(verdict.contains(text), "{text}: {:#?}", server.log());
-    }
-    assert_eq!(settled(server), before, "{:#?}", server.log());
-    eventually("the descriptors of before", || {
-        (proc::fds(server.master_pid()).len() == fds).then_some(())
-    });
-    assert_serves(server, "one");
-    assert_eq!(verdicts(server).len(), count + 1, "one verdict");
-}
-
-/// A good program is rolled out after whatever came before it.
-fn assert_next_is_accepted(server: &RunningServer, releases: &Releases) {
-    let before = settled(server);
-    releases.add("good", "");
-    let verdict = releases.roll_out(server, "good");
-    assert!(verdict.contains("accepted"), "{:#?}", server.log());
-    let after = settled(server);
-    assert!(before.iter().all(|old| !after.contains(old)), "{after:?}");
-    assert_serves(server, "good");
-    // The master and four workers.
-    eventually("no other process", || {
-        (server.processes().len() == 5).then_some(())
-    });
-}
+const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
 
 #[test]
 fn a_rollout_replaces_every_worker_and_recovery_starts_the_new_program() {
@@ -210,73 +79,6 @@ fn recovery_starts_the_accepted_program_although_the_link_names_another_one() {
     server.wait_for_replacement(server.kill_child(1));
     settled(&server);
     assert_serves(&server, "two");
-}
-
-#[test]
-fn a_program_that_cannot_be_executed_is_refused() {
-    let releases = Releases::new();
-    let server = releases.server().start();
-    releases.add_file("script", "#!/bin/sh\nexit 7\n", 0o755);
-    let texts = ["stage start", "the program is a script"];
-    assert_refused(&server, &releases, "script", &texts);
-    releases.add_file("text", "no program", 0o755);
-    assert_refused(
-        &server,
-        &releases,
-        "text",
-        &["stage start", "Exec format error"],
-    );
-    releases.add_file("mode", "no program", 0o644);
-    assert_refused(
-        &server,
-        &releases,
-        "mode",
-        &["stage open", "is not executable"],
-    );
-    fs::create_dir(releases.path("empty")).expect("a new directory");
-    let texts = ["stage open", "No such file or directory"];
-    assert_refused(&server, &releases, "empty", &texts);
-    fs::create_dir_all(releases.path("folder/app")).expect("a new directory");
-    let texts = ["stage open", "is not a regular file"];
-    assert_refused(&server, &releases, "folder", &texts);
-    let written = releases.add("written", "");
-    let writer = File::options().append(true).open(written).expect("a file");
-    assert_refused(
-        &server,
-        &releases,
-        "written",
-        &["stage start", "Text file busy"],
-    );
-    drop(writer);
-    assert_next_is_accepted(&server, &releases);
-}
-
-#[test]
-fn a_program_that_fails_is_refused_with_its_last_words() {
-    let releases = Releases::new();
-    let server = releases
-        .server()
-        .env("PREFORK_READY_TIMEOUT", "500ms")
-        .env("PREFORK_ROLLOUT_SOAK", "1s")
-        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "10s")
-        .start();
-    for (behavior, texts) in [
-        ("exits before main", ["stage ready", "exited with status 3"]),
-        ("fails", ["stage ready", "main returned an error: "]),
-        ("panics after its first accept", ["stage soak", "no luck"]),
-        ("never accepts", ["stage ready", "ready_timeout (500ms)"]),
-        ("lives for 900 ms", ["stage soak", "exited with status 9"]),
-    ] {
-        let name = behavior.replace(' ', "_");
-        releases.add(&name, behavior);
-        assert_refused(&server, &releases, &name, &texts);
-    }
-    assert_next_is_accepted(&server, &releases);
-    let log = server.log();
-    assert!(
-        !log.iter().any(|line| line.contains("recovered")),
-        "{log:#?}"
-    );
 }
 
 #[test]
@@ -526,18 +328,30 @@ fn a_handle_returns_the_verdict_to_a_thread_and_to_a_task() {
 }
 
 #[test]
-fn a_program_with_other_options_needs_a_restart() {
-    let releases = Releases::new();
-    let server = releases.server().start();
-    releases.add("options", "sets other options");
-    let texts = ["stage ready", "(reuseport): restart needed"];
-    assert_refused(&server, &releases, "options", &texts);
-    // The worker itself notices that it has no listener for an argument.
-    fs::create_dir(releases.path("arguments")).expect("a new directory");
-    copy(Path::new(TWO_LISTENERS), &releases.path("arguments/app"));
-    let texts = ["stage ready", "restart needed"];
-    assert_refused(&server, &releases, "arguments", &texts);
-    assert_next_is_accepted(&server, &releases);
+fn a_verdict_has_the_last_output_of_a_program_without_prefork() {
+    let mut starts = 0;
+    let prefork = Prefork::new().workers(2).rollout_soak("0s");
+    let prefork = prefork.child_producer(move |command| {
+        starts += 1;
+        command.program("/bin/sh").arg("-c").arg(match starts {
+            1 | 2 => "exec sleep 1000",
+            _ => "printf 'one\\ntwo\\t' >&2; exit 7",
+        });
+        Ok::<_, std::convert::Infallible>(())
+    });
+    let master = prefork.start().expect("the master starts");
+    let RolloutVerdict::Refused(refusal) = master.reload().wait() else {
+        panic!("the program exits with status 7");
+    };
+    assert_eq!(refusal.cause(), "exited with status 7");
+    // A terminal stays the stderr of successors.
+    if !std::io::stderr().is_terminal() {
+        assert_eq!(refusal.stderr_tail(), "one\ntwo");
+        let line = "; its last line on stderr: two; ";
+        assert!(refusal.to_string().contains(line), "{refusal}");
+    }
+    master.stop();
+    master.wait().expect("a requested stop");
 }
 
 /// Opens a terminal: its end in the emulator, and its end in programs.
@@ -576,4 +390,34 @@ fn a_master_that_has_lost_its_terminal_stops_at_sighup() {
     drop(terminal);
     server.wait_for_log(|line| line.contains("SIGHUP from the terminal: stopping"));
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_refused_rollout_does_not_touch_the_standby() {
+    let releases = Releases::new();
+    let server = releases.server().env("PREFORK_STANDBY", "1").start();
+    let before = server.wait_for_children(5);
+    let raw = releases.path("raw");
+    fs::create_dir(&raw).expect("a new directory");
+    copy(Path::new(RAW_STD), &raw.join("app"));
+    releases.add("bad", "fails");
+    for (name, text) in [
+        ("bad", "main returned an error"),
+        (
+            "raw",
+            "cannot wait as a standby (standby is set): restart needed",
+        ),
+    ] {
+        let verdict = releases.roll_out(&server, name);
+        assert!(verdict.contains(text), "{:#?}", server.log());
+    }
+    eventually("the workers of before", || {
+        (server.children() == before).then_some(())
+    });
+    // It serves the accepted program.
+    server.kill_child(0);
+    eventually("the standby in the slot", || {
+        (server.child(0)?.pid == before[4].pid).then_some(())
+    });
+    assert_serves(&server, "one");
 }
