@@ -52,6 +52,8 @@ macro_rules! define {
             /// The options that the program sets, each as `name:digest`.
             ///
             /// They are the same in each process of one program, unless it computes a value anew.
+            /// Two functions cannot be compared. Of `on_socket`, which changes the sockets of the
+            /// master, the list has at least that the program sets it.
             pub(crate) fn declared(&self) -> Vec<String> {
                 let mut declared = Vec::new();
                 $(
@@ -61,6 +63,9 @@ macro_rules! define {
                         declared.push(format!("{}:{digest:08x}", stringify!($name)));
                     }
                 )*
+                if self.callbacks.iter().any(|(name, _)| *name == "on_socket") {
+                    declared.push("on_socket:00000000".to_owned());
+                }
                 declared
             }
 

@@ -505,7 +505,7 @@ mod tests {
     #[test]
     fn values_that_an_invalid_value_replaces_are_not_checked() {
         type Case = (OptionLayers, &'static [(&'static str, &'static str)]);
-        let cases: [Case; 12] = [
+        let cases: Vec<Case> = vec![
             // The program's address is replaced, or its network.
             (
                 program(|it| it.listen("127.0.0.1:80")),

@@ -73,8 +73,10 @@ pub(super) fn match_arguments(
         .collect();
     let is_ready_by_hand = has(Needs::Ready);
     let has_own_type = has(Needs::Listener) || has(Needs::TlsListener) || is_ready_by_hand;
-    let is_raw = |needs| matches!(needs, Needs::StdSocket(_) | Needs::TokioSocket(_));
-    let has_raw = wanted.iter().any(|want| is_raw(want.needs));
+    // Nothing holds back what a raw socket accepts or receives.
+    let has_raw = wanted
+        .iter()
+        .any(|want| matches!(want.needs, Needs::StdSocket(_) | Needs::TokioSocket(_)));
     let has_gated = has(Needs::Listener) || has(Needs::TlsListener) || has(Needs::Worker);
     Ok(BodySpec {
         has_gate: has_gated && !has_raw,

@@ -194,7 +194,7 @@ impl Context {
         Ok(Listener::new(index, addr, fd, &self.tracker))
     }
 
-    /// Takes the socket of a listener.
+    /// Takes the socket of a listener. In a standby, blocks until the standby is promoted.
     ///
     /// # Errors
     /// It was taken before or is closed, or is another kind of socket.
