@@ -12,7 +12,6 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use prefork_options::{Addr, Transport};
 use socket2::SockRef;
 
-use super::BoundListener;
 use super::open_socket::address_of;
 use crate::error::Error;
 use crate::sys;
@@ -93,10 +92,9 @@ pub(super) fn passed_sockets() -> Result<MutexGuard<'static, Vec<PassedSocket>>,
     }
 }
 
-/// Closes the passed sockets that no listener uses. Returns a warning that describes them.
-pub(crate) fn close_left_over(listeners: &[BoundListener]) -> Option<String> {
+/// Closes the passed sockets that are not used. Returns a warning that describes them.
+pub(super) fn close_unused(is_used: impl Fn(RawFd) -> bool) -> Option<String> {
     let mut passed = passed_sockets().ok()?;
-    let is_used = |number| listeners.iter().any(|bound| bound.uses(number));
     let left_over = passed.extract_if(.., |socket| !is_used(socket.number()));
     let described: Vec<String> = left_over.map(|socket| socket.to_string()).collect();
     (!described.is_empty()).then(|| {

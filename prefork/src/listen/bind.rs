@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use prefork_options::{Addr, Network};
 use socket2::Socket;
 
+use super::activation::close_unused;
 use super::bind_target::{BindTarget, OnSocket, SocketDefaults};
 use super::resolve::{ResolvedTarget, resolve_targets};
 use super::unix_file::BindFailure;
@@ -319,15 +320,19 @@ pub(crate) fn set_blocking_modes(
     Ok(())
 }
 
+/// Closes the sockets of socket activation that no listener uses. Returns a warning that describes
+/// them.
+pub(crate) fn close_left_over(listeners: &[BoundListener]) -> Option<String> {
+    close_unused(|number| {
+        let mut fds = listeners.iter().map(|bound| bound.target.fd);
+        fds.any(|fd| fd == Some(number))
+    })
+}
+
 impl BoundListener {
     /// All sockets, in slot order; one if all slots share it.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.sockets.iter().map(AsFd::as_fd)
-    }
-
-    /// Whether it uses the open descriptor with this number.
-    pub(super) fn uses(&self, number: RawFd) -> bool {
-        self.target.fd == Some(number)
     }
 
     /// Replaces a socket on which another process has called `shutdown(2)`.
