@@ -135,7 +135,7 @@ fn a_stop_leaves_the_socket_open_for_its_other_owner() {
 }
 
 #[test]
-fn a_left_over_socket_is_closed_and_told_in_one_line() {
+fn a_left_over_socket_is_closed_with_one_warning() {
     let sockets = [
         "listener=tcp:127.0.0.1:0",
         "old=tcp:127.0.0.1:0",
