@@ -2,9 +2,10 @@
 //! A permanent error ends the process, and the log contains the reason.
 
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 
 use prefork_testkit::{RunningServer, Server, eventually};
-use prefork_tests::client::{connect, get};
+use prefork_tests::client::{answer_of, connect, get, send};
 use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
@@ -65,6 +66,26 @@ fn a_blocking_server_logs_a_shortage_of_descriptors_and_recovers() {
 #[test]
 fn a_single_process_logs_a_shortage_of_descriptors_and_recovers() {
     assert_a_shortage_is_logged_once_and_ends(HELLO, "0", ["prefork: cannot", "prefork: accepts"]);
+}
+
+#[test]
+fn a_shortage_at_a_unix_socket_is_logged_and_ends() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("app.sock");
+    let server = Server::new(HELLO)
+        .listen(format!("unix:{}", path.display()))
+        .env("PREFORK_WORKERS", "1")
+        .wrapper(["sh", "-c", "ulimit -n 24; exec \"$@\"", "sh"])
+        .start();
+    let silent: Vec<UnixStream> = (0..CLIENTS)
+        .map(|_| UnixStream::connect(&path).expect("the kernel queues it"))
+        .collect();
+    server.wait_for_log(is_beginning);
+    drop(silent);
+    server.wait_for_log(is_end);
+    let mut client = UnixStream::connect(&path).expect("the socket listens");
+    send(&mut client, "/").expect("the worker serves");
+    answer_of(client).expect("an answer");
 }
 
 /// A busy loop uses more processor time in one second than a worker in this whole test.

@@ -1,6 +1,8 @@
 //! Clients that must show a certificate, and clients that stall.
 
 use std::fs;
+use std::sync::mpsc;
+use std::thread;
 
 use prefork_tests::client::connect;
 use prefork_tests::tls::{Authority, Client};
@@ -86,4 +88,36 @@ fn stalled_handshakes_do_not_keep_the_last_descriptors() {
         .collect();
     secure.client().get(server.addr(), "/").expect("an answer");
     drop(stalled);
+}
+
+/// Clients keep their connections after the handshake, until the worker has no descriptor left.
+#[test]
+fn a_shortage_of_descriptors_is_logged_once_and_ends() {
+    let secure = Secure::new();
+    let server = secure
+        .server(TLS, "1")
+        .wrapper(["sh", "-c", "ulimit -n 32; exec \"$@\"", "sh"])
+        .start();
+    let (addr, client) = (server.addr(), secure.client());
+    let (sender, kept) = mpsc::channel();
+    let clients = thread::spawn(move || {
+        for _ in 0..64 {
+            let Ok(connection) = client.connect(addr) else {
+                return;
+            };
+            if sender.send(connection).is_err() {
+                return;
+            }
+        }
+    });
+    let begins = "cannot accept connections on listener 'listener0': Too many open files";
+    let ends = "accepts connections on listener 'listener0' again after";
+    server.wait_for_log(|line| line.contains(begins));
+    drop(kept);
+    server.wait_for_log(|line| line.contains(ends));
+    clients.join().expect("no panic");
+    secure.client().get(addr, "/").expect("an answer");
+    let log = server.log();
+    let count = |text: &str| log.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((count(begins), count(ends)), (1, 1), "{log:#?}");
 }
