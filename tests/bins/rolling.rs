@@ -22,14 +22,17 @@ use prefork::{ChildRecovered, Role, Worker};
     on_child_recover = |child: &ChildRecovered| println!("recovered slot {}", child.slot()),
 )]
 fn main(listener: Listener, worker: Worker) -> io::Result<()> {
-    match behavior().as_str() {
-        "fails" => return Err(io::Error::other("no database")),
+    let behavior = behavior();
+    match behavior.as_str() {
+        "fails in slot 2" if worker.slot() != 2 => {}
+        "fails" | "fails in slot 2" => return Err(io::Error::other("no database")),
         "floods stderr and fails" => {
             flood_stderr();
             process::exit(4);
         }
         "floods stderr" => flood_stderr(),
         "starts slowly" => thread::sleep(Duration::from_secs(40)),
+        "starts in a second" => thread::sleep(Duration::from_secs(1)),
         "never accepts" => {
             worker.shutdown().blocking_wait();
             return Ok(());
@@ -42,7 +45,11 @@ fn main(listener: Listener, worker: Worker) -> io::Result<()> {
     }
     let release = directory();
     let release = release.file_name().unwrap_or_default().display();
-    serve(&listener, &release.to_string())
+    serve(&listener, &release.to_string())?;
+    if behavior == "drains slowly" {
+        thread::sleep(Duration::from_secs(40));
+    }
+    Ok(())
 }
 
 /// The directory of this program.

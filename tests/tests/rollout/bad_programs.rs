@@ -36,7 +36,7 @@ fn behavior(releases: &Releases, name: &str) {
     releases.add(name, name);
 }
 
-pub(super) const BAD_PROGRAMS: [BadProgram; 18] = [
+pub(super) const BAD_PROGRAMS: [BadProgram; 19] = [
     bad(
         "no file",
         |releases, name| fs::create_dir(releases.path(name)).expect("a new directory"),
@@ -87,6 +87,11 @@ pub(super) const BAD_PROGRAMS: [BadProgram; 18] = [
     bad(
         "exits before main",
         behavior,
+        &["stage ready", "exited with status 3"],
+    ),
+    bad(
+        "exits in a constructor",
+        Releases::add_with_constructor,
         &["stage ready", "exited with status 3"],
     ),
     bad(
@@ -203,12 +208,12 @@ fn a_program_that_cannot_be_executed_is_refused() {
 
 #[test]
 fn a_program_that_is_never_ready_is_refused() {
-    assert_each_refused(&BAD_PROGRAMS[7..12]);
+    assert_each_refused(&BAD_PROGRAMS[7..13]);
 }
 
 #[test]
 fn a_program_that_fails_is_refused_with_its_last_words() {
-    assert_each_refused(&BAD_PROGRAMS[12..]);
+    assert_each_refused(&BAD_PROGRAMS[13..]);
 }
 
 #[test]

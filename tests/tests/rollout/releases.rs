@@ -13,6 +13,12 @@ use tempfile::TempDir;
 
 pub(super) const ROLLING: &str = env!("CARGO_BIN_EXE_rolling");
 
+const EXITS_IN_CONSTRUCTOR: &str = "
+#include <unistd.h>
+__attribute__((constructor)) static void start(void) { _exit(3); }
+int main(void) { return 0; }
+";
+
 /// Copies a file in another process.
 ///
 /// If this process opened the copy for writing, processes that other tests start at the same time
@@ -41,10 +47,15 @@ impl Releases {
     pub(super) fn add(&self, name: &str, behavior: &str) -> PathBuf {
         let directory = self.path(name);
         fs::create_dir(&directory).expect("a new directory");
-        fs::write(directory.join("behavior"), behavior).expect("space");
+        self.set_behavior(name, behavior);
         let program = directory.join("app");
         copy(Path::new(ROLLING), &program);
         program
+    }
+
+    /// Changes what the workers of this release do that start from now on.
+    pub(super) fn set_behavior(&self, name: &str, behavior: &str) {
+        fs::write(self.path(name).join("behavior"), behavior).expect("space");
     }
 
     /// Adds a release that needs a library that does not exist.
@@ -59,6 +70,18 @@ impl Releases {
         let changed = self.path(name).join("changed");
         fs::write(&changed, bytes).expect("space");
         copy(&changed, &program);
+    }
+
+    /// Adds a release that exits before its `main`, in a constructor.
+    pub(super) fn add_with_constructor(&self, name: &str) {
+        let directory = self.path(name);
+        fs::create_dir(&directory).expect("a new directory");
+        let source = directory.join("exits.c");
+        fs::write(&source, EXITS_IN_CONSTRUCTOR).expect("space");
+        let mut cc = Command::new("cc");
+        let compiled = cc.arg("-o").arg(directory.join("app")).arg(source).status();
+        // rustc links with it, too.
+        assert!(compiled.is_ok_and(|status| status.success()), "needs cc");
     }
 
     /// Adds a release that is a file with this text and mode.
