@@ -138,6 +138,8 @@ impl Rollout {
             verdict.contains("refused") && verdict.contains(cause),
             "{log:#?}"
         );
+        let is_mixed = verdict.contains("the other workers run the previous program");
+        assert_eq!(is_mixed, left > 0, "{verdict}");
         let settled = settled(&self.server);
         assert_eq!(settled[2..], self.before[2..], "{log:#?}");
         let two = self.releases.path("two/app");
