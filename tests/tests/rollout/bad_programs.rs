@@ -12,8 +12,8 @@ use prefork_tests::proc;
 
 use super::TWO_LISTENERS;
 use super::releases::{
-    Releases, assert_refused, assert_serves, copy, release_of, reload, settled, verdict_after,
-    verdicts,
+    Releases, assert_accepted, assert_refused, assert_serves, copy, release_of, reload, settled,
+    verdict_after, verdicts,
 };
 
 /// A release whose rollout is refused, and parts of the text of the verdict.
@@ -172,20 +172,6 @@ pub(super) fn server(releases: &Releases) -> Server {
         .env("PREFORK_READY_TIMEOUT", "2s")
         .env("PREFORK_ROLLOUT_SOAK", "1s")
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "10s")
-}
-
-/// Rolls out a good program.
-fn assert_accepted(server: &RunningServer, releases: &Releases, name: &str) {
-    let before = settled(server);
-    let verdict = releases.roll_out(server, name);
-    assert!(verdict.contains("accepted"), "{name}: {:#?}", server.log());
-    let after = settled(server);
-    assert!(before.iter().all(|old| !after.contains(old)), "{after:?}");
-    assert_serves(server, name);
-    // The master and four workers.
-    eventually("no other process", || {
-        (server.processes().len() == 5).then_some(())
-    });
 }
 
 /// Each part of the programs has a server of its own, so that the tests run at the same time.

@@ -185,17 +185,22 @@ pub(super) fn assert_refused(
     });
 }
 
-/// A good program is rolled out after whatever came before it.
-pub(super) fn assert_next_is_accepted(server: &RunningServer, releases: &Releases) {
+/// The rollout to this release replaces every worker.
+pub(super) fn assert_accepted(server: &RunningServer, releases: &Releases, name: &str) {
     let before = settled(server);
-    releases.add("good", "");
-    let verdict = releases.roll_out(server, "good");
-    assert!(verdict.contains("accepted"), "{:#?}", server.log());
+    let verdict = releases.roll_out(server, name);
+    assert!(verdict.contains("accepted"), "{name}: {:#?}", server.log());
     let after = settled(server);
     assert!(before.iter().all(|old| !after.contains(old)), "{after:?}");
-    assert_serves(server, "good");
+    assert_serves(server, name);
     // The master and four workers.
     eventually("no other process", || {
         (server.processes().len() == 5).then_some(())
     });
+}
+
+/// A good program is rolled out after whatever came before it.
+pub(super) fn assert_next_is_accepted(server: &RunningServer, releases: &Releases) {
+    releases.add("good", "");
+    assert_accepted(server, releases, "good");
 }
