@@ -9,7 +9,7 @@ use std::time::Duration;
 use std::{fs, process, thread};
 
 use prefork::net::Listener;
-use prefork::{ChildRecovered, Role, Worker};
+use prefork::{ChildReady, ChildRecovered, Role, Worker};
 use prefork_tests::server::serve_blocking;
 
 #[prefork::main(
@@ -20,9 +20,11 @@ use prefork_tests::server::serve_blocking;
             process::exit(3);
         }
     },
+    on_child_ready = |child: &ChildReady| println!("ready: pid {}", child.pid()),
     on_child_recover = |child: &ChildRecovered| println!("recovered slot {}", child.slot()),
 )]
 fn main(listener: Listener, worker: Worker) -> io::Result<()> {
+    println!("started: pid {}", process::id());
     let behavior = behavior();
     match behavior.as_str() {
         "fails in slot 2" if worker.slot() != 2 => {}

@@ -90,11 +90,16 @@ impl Rollout {
 
     /// The successor that runs at this step.
     fn successor(&self, step: Step) -> ChildInfo {
-        match step {
-            Step::Starting | Step::Soaking => self.new_worker(0),
-            Step::Replaced | Step::Draining => self.new_worker(1),
-            Step::RollingBack => self.returning_worker(0),
-        }
+        let (successor, fact) = match step {
+            Step::Starting => (self.new_worker(0), "started"),
+            Step::Soaking => (self.new_worker(0), "ready"),
+            Step::Replaced | Step::Draining => (self.new_worker(1), "ready"),
+            Step::RollingBack => (self.returning_worker(0), "started"),
+        };
+        // Its process exists before it has begun.
+        let line = format!("{fact}: pid {}", successor.pid);
+        self.server.wait_for_log(|other| other.ends_with(&line));
+        successor
     }
 
     /// The worker or successor of the new program in this slot.
