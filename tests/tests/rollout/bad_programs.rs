@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use nix::libc;
 use nix::sys::stat::Mode;
@@ -341,4 +342,33 @@ fn rollout_parallel_can_exceed_the_number_of_slots_and_has_bounds() {
             output.text()
         );
     }
+}
+
+/// Sets the soft limit of open files so that the process can open this number of further ones.
+fn limit_new_fds(pid: i32, number: usize) {
+    let open: Vec<i32> = proc::fds(pid).into_iter().map(|(fd, _)| fd).collect();
+    let mut free = (0..).filter(|fd| !open.contains(fd));
+    let limit = free.nth(number).expect("the numbers do not end");
+    let limit = format!("--nofile={limit}:");
+    let pid = pid.to_string();
+    let status = Command::new("prlimit")
+        .args(["--pid", &pid, &limit])
+        .status();
+    assert!(status.expect("util-linux is installed").success());
+}
+
+#[test]
+fn a_rollout_without_descriptors_is_refused() {
+    let releases = Releases::new();
+    let server = server(&releases).start();
+    settled(&server);
+    releases.add("two", "");
+    // For the program, the channel and the process of the successor.
+    for (number, stage) in [(0, "open"), (1, "start"), (2, "start"), (3, "start")] {
+        limit_new_fds(server.master_pid(), number);
+        let stage = format!("stage {stage}");
+        assert_refused(&server, &releases, "two", &[&stage, "Too many open files"]);
+    }
+    limit_new_fds(server.master_pid(), 100);
+    assert_accepted(&server, &releases, "two");
 }
