@@ -75,7 +75,7 @@ enum Orphan {
 
 #[derive(Debug, Clone)]
 enum Stage {
-    /// A successor: it accepts no connection yet.
+    /// A successor or a standby: it accepts no connection until the master opens its gate.
     Gated,
     /// The master has opened the gate; the listeners have to accept.
     MustOpenGate,
@@ -218,7 +218,7 @@ impl Lifecycle {
         }
     }
 
-    /// Makes it a successor in a rollout: it accepts no connection until [`Event::GateOpened`].
+    /// Makes it a successor or a standby: it accepts no connection until [`Event::GateOpened`].
     pub(super) fn gated(mut self) -> Self {
         self.stage = Stage::Gated;
         self
