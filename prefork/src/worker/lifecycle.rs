@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use drain::DrainDecision;
 pub(super) use drain::{Connections, Drain};
-use readiness::Readiness;
+use readiness::ReadinessReports;
 
 /// How long a worker may drain, as its master or the configuration says.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub(super) struct Lifecycle {
     master: Master,
     times: DrainTimes,
     stage: Stage,
-    readiness: Readiness,
+    readiness: ReadinessReports,
     /// The deadline of the drain in the last action that had one.
     shown_deadline: Option<Instant>,
     /// Whether a listener can no longer accept.
@@ -210,7 +210,7 @@ impl Lifecycle {
             },
             times,
             stage: Stage::Serving,
-            readiness: Readiness::default(),
+            readiness: ReadinessReports::default(),
             shown_deadline: None,
             has_failed: false,
             is_interrupted: false,
