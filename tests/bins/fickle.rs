@@ -7,6 +7,7 @@ use axum::extract::{Query, State};
 use axum::routing::get;
 use prefork::net::Listener;
 use prefork::{Worker, not_ready, notify_ready};
+use prefork_tests::server::hello;
 
 #[prefork::main(listen = "127.0.0.1:0", workers = 2)]
 async fn main(listener: Listener, worker: Worker) -> std::io::Result<()> {
@@ -22,11 +23,6 @@ async fn main(listener: Listener, worker: Worker) -> std::io::Result<()> {
     axum::serve(listener, app)
         .with_graceful_shutdown(prefork::shutdown())
         .await
-}
-
-async fn hello(State(worker): State<Worker>) -> String {
-    let pid = std::process::id();
-    format!("hello from worker {} (pid {pid})\n", worker.slot())
 }
 
 #[derive(serde::Deserialize)]

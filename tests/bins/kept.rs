@@ -2,14 +2,13 @@
 //!
 //! With the argument `plain` they do not. With `waits`, `main` waits for the end of all streams.
 
-use std::time::Duration;
-
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::routing::get;
 use prefork::Worker;
 use prefork::http::DrainLayer;
 use prefork::net::Listener;
+use prefork_tests::server::{hello, slow};
 
 #[prefork::main(listen = "127.0.0.1:0")]
 async fn main(listener: Listener, worker: Worker) -> std::io::Result<()> {
@@ -30,21 +29,6 @@ async fn main(listener: Listener, worker: Worker) -> std::io::Result<()> {
         prefork::streams_ended().await;
     }
     Ok(())
-}
-
-async fn hello(State(worker): State<Worker>) -> String {
-    let pid = std::process::id();
-    format!("hello from worker {} (pid {pid})\n", worker.slot())
-}
-
-#[derive(serde::Deserialize)]
-struct Slow {
-    ms: u64,
-}
-
-async fn slow(State(worker): State<Worker>, Query(slow): Query<Slow>) -> String {
-    tokio::time::sleep(Duration::from_millis(slow.ms)).await;
-    hello(State(worker)).await
 }
 
 async fn counts(State(worker): State<Worker>) -> String {

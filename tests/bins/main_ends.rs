@@ -13,6 +13,7 @@ use axum::extract::{Path, State};
 use axum::routing::get;
 use prefork::Worker;
 use prefork::net::Listener;
+use prefork_tests::server::name_of;
 use tokio::sync::mpsc::{Sender, channel};
 
 #[prefork::main(listen = "127.0.0.1:0", workers = 1)]
@@ -26,13 +27,8 @@ async fn main(listener: Listener, worker: Worker) -> io::Result<()> {
     } else if !mode.is_empty() {
         return finish(&mode);
     }
-    let slot = worker.slot();
-    let pid = std::process::id();
     let app = Router::new()
-        .route(
-            "/",
-            get(async move || format!("hello from worker {slot} (pid {pid})\n")),
-        )
+        .route("/", get(async move || name_of(&worker)))
         .route("/end/{how}", get(ask))
         .with_state(Arc::new(sender));
     let serve = axum::serve(listener, app).with_graceful_shutdown(prefork::shutdown());

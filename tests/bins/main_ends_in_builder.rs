@@ -6,6 +6,7 @@ use std::time::Duration;
 use std::{panic, thread};
 
 use prefork::{Prefork, Worker};
+use prefork_tests::server::name_of;
 
 fn main() -> ExitCode {
     let ended = panic::catch_unwind(|| {
@@ -31,11 +32,7 @@ fn serve(worker: Worker) -> io::Result<()> {
         let mut request = [0; 1024];
         let length = stream.read(&mut request)?;
         let request = String::from_utf8_lossy(&request[..length]).into_owned();
-        let body = format!(
-            "hello from worker {} (pid {})\n",
-            worker.slot(),
-            std::process::id()
-        );
+        let body = name_of(&worker);
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all((head + &body).as_bytes())?;
         assert!(!request.starts_with("GET /end/panic"), "lost the plot");

@@ -10,6 +10,7 @@ use axum::extract::{Path, State};
 use axum::routing::get;
 use prefork::Worker;
 use prefork::net::Listener;
+use prefork_tests::server::name_of;
 use tokio::sync::mpsc::{Sender, channel};
 
 #[prefork::main(listen = "127.0.0.1:0", workers = 1)]
@@ -21,12 +22,8 @@ async fn main(listener: Listener, worker: Worker) -> io::Result<()> {
         }
     });
     let (sender, mut asked) = channel(1);
-    let (slot, pid) = (worker.slot(), std::process::id());
     let app = Router::new()
-        .route(
-            "/",
-            get(async move || format!("hello from worker {slot} (pid {pid})\n")),
-        )
+        .route("/", get(async move || name_of(&worker)))
         .route("/end/{how}", get(ask))
         .with_state(Arc::new(sender));
     let serve = axum::serve(listener, app);

@@ -3,13 +3,14 @@
 //! The file `behavior` next to the program says what its workers do, and an answer names the
 //! directory.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{fs, process, thread};
 
 use prefork::net::Listener;
-use prefork::{ChildRecovered, Role, Worker};
+use prefork::{ChildReady, ChildRecovered, Role, Worker};
+use prefork_tests::server::serve_blocking;
 
 #[prefork::main(
     listen = "127.0.0.1:0",
@@ -19,17 +20,22 @@ use prefork::{ChildRecovered, Role, Worker};
             process::exit(3);
         }
     },
+    on_child_ready = |child: &ChildReady| println!("ready: pid {}", child.pid()),
     on_child_recover = |child: &ChildRecovered| println!("recovered slot {}", child.slot()),
 )]
 fn main(listener: Listener, worker: Worker) -> io::Result<()> {
-    match behavior().as_str() {
-        "fails" => return Err(io::Error::other("no database")),
+    println!("started: pid {}", process::id());
+    let behavior = behavior();
+    match behavior.as_str() {
+        "fails in slot 2" if worker.slot() != 2 => {}
+        "fails" | "fails in slot 2" => return Err(io::Error::other("no database")),
         "floods stderr and fails" => {
             flood_stderr();
             process::exit(4);
         }
         "floods stderr" => flood_stderr(),
         "starts slowly" => thread::sleep(Duration::from_secs(40)),
+        "starts in a second" => thread::sleep(Duration::from_secs(1)),
         "never accepts" => {
             worker.shutdown().blocking_wait();
             return Ok(());
@@ -42,7 +48,11 @@ fn main(listener: Listener, worker: Worker) -> io::Result<()> {
     }
     let release = directory();
     let release = release.file_name().unwrap_or_default().display();
-    serve(&listener, &release.to_string())
+    serve_blocking(&listener, || format!("{release}\n"))?;
+    if behavior == "drains slowly" {
+        thread::sleep(Duration::from_secs(40));
+    }
+    Ok(())
 }
 
 /// The directory of this program.
@@ -78,28 +88,4 @@ fn end_after(milliseconds: u64, end: fn()) {
 
 fn kill_own_process() {
     nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).expect("own process");
-}
-
-fn serve(listener: &Listener, release: &str) -> io::Result<()> {
-    while let Some(connection) = listener.blocking_accept() {
-        let (stream, _) = connection?;
-        // A client that has closed its connection does not end the worker.
-        let _ = answer(stream.into_inner(), release);
-    }
-    Ok(())
-}
-
-fn answer(mut stream: prefork::net::Socket, release: &str) -> io::Result<()> {
-    let mut head = Vec::new();
-    let mut part = [0; 512];
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut part)? {
-            0 => return Ok(()),
-            length => head.extend_from_slice(&part[..length]),
-        }
-    }
-    let (pid, length) = (process::id(), release.len() + 1);
-    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\nx-worker-pid: {pid}");
-    let answer = format!("{head}\r\ncontent-length: {length}\r\n\r\n{release}\n");
-    stream.write_all(answer.as_bytes())
 }

@@ -1,12 +1,10 @@
 //! An axum server behind TLS. The environment sets the certificate.
 
-use std::time::Duration;
-
 use axum::Router;
-use axum::extract::{Query, State};
 use axum::routing::get;
 use prefork::net::TlsListener;
 use prefork::{Configuration, Worker};
+use prefork_tests::server::{hello, slow};
 
 #[prefork::main(listen = "tls://127.0.0.1:0", tls_alpn = "h2,http/1.1", configure = leave)]
 async fn main(listener: TlsListener, worker: Worker) -> std::io::Result<()> {
@@ -22,19 +20,4 @@ async fn main(listener: TlsListener, worker: Worker) -> std::io::Result<()> {
 /// Changes the working directory, after prefork has determined the base of relative paths.
 fn leave(_: &mut Configuration) -> std::io::Result<()> {
     std::env::set_current_dir("/")
-}
-
-async fn hello(State(worker): State<Worker>) -> String {
-    let pid = std::process::id();
-    format!("hello from worker {} (pid {pid})\n", worker.slot())
-}
-
-#[derive(serde::Deserialize)]
-struct Slow {
-    ms: u64,
-}
-
-async fn slow(State(worker): State<Worker>, Query(slow): Query<Slow>) -> String {
-    tokio::time::sleep(Duration::from_millis(slow.ms)).await;
-    hello(State(worker)).await
 }

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod proc;
+pub mod server;
 pub mod signals;
 pub mod stalling;
 pub mod tls;

@@ -46,6 +46,13 @@ fn each_bad_variable_is_refused_by_its_name() {
         ("PREFORK_SHUTDOWN_GRACE_PERIOD", "5"),
         ("PREFORK_SHUTDOWN_GRACE_PERIOD", "-5s"),
         ("PREFORK_SHUTDOWN_GRACE_PERIOD", "25h"),
+        ("PREFORK_ROLLOUT_PARALLEL", "25 %"),
+        ("PREFORK_ROLLOUT_SOAK", "1d"),
+        ("PREFORK_ROLLOUT_CANARY", "-1s"),
+        ("PREFORK_ROLLOUT_TIMEOUT", "0s"),
+        ("PREFORK_STANDBY", "auto"),
+        ("PREFORK_DRAIN_DELAY", "5"),
+        ("PREFORK_KEEPALIVE_GRACE", "1min"),
     ];
     for (variable, value) in cases {
         let output = Server::new(HELLO).env(variable, value).run();

@@ -221,17 +221,24 @@ fn an_unread_explanation_neither_blocks_nor_changes_the_status() {
 
 #[test]
 fn too_few_open_files_are_found_out() {
-    let output = Command::new("sh")
-        .args(["-c", "ulimit -n 300; exec \"$0\"", TWO_LISTENERS])
-        .envs([("PREFORK_EXPLAIN", "1"), ("PREFORK_WORKERS", "1000")])
-        .output()
-        .expect("the program starts");
-    assert_eq!(output.status.code(), Some(78));
-    let text = stderr(&output);
-    assert!(
-        text.contains("PREFORK_WORKERS: 1000 workers need") && text.contains("ulimit -n"),
-        "{text}"
-    );
+    for (workers, standbys, error) in [
+        ("1000", "0", "PREFORK_WORKERS: 1000 workers need"),
+        (
+            "2",
+            "500",
+            "PREFORK_STANDBY: 2 workers and 500 standbys need",
+        ),
+    ] {
+        let output = Command::new("sh")
+            .args(["-c", "ulimit -n 300; exec \"$0\"", TWO_LISTENERS])
+            .env("PREFORK_EXPLAIN", "1")
+            .envs([("PREFORK_WORKERS", workers), ("PREFORK_STANDBY", standbys)])
+            .output()
+            .expect("the program starts");
+        assert_eq!(output.status.code(), Some(78));
+        let text = stderr(&output);
+        assert!(text.contains(error) && text.contains("ulimit -n"), "{text}");
+    }
 }
 
 #[test]

@@ -354,9 +354,8 @@ macro_rules! options {
                 /// worker exits unexpectedly, a ready standby takes its slot at once, without
                 /// `recover_interval` and back-off, and the master starts the next standby after
                 /// `recover_interval`, at least 20 ms later. So the clients do not wait for the
-                /// start of a worker. The
-                /// first standbys are started when all workers are healthy. Each standby needs the
-                /// memory of a worker.
+                /// start of a worker. The first standbys are started when all workers are healthy.
+                /// Each standby needs the memory of a worker.
                 ///
                 /// The exit of a standby counts towards `recover_threshold`, with the back-off of
                 /// a worker that was never healthy. After a rollout that was accepted, standbys of
@@ -364,7 +363,9 @@ macro_rules! options {
                 ///
                 /// `main` must take its listeners as `Listener` or `TlsListener`, or take a
                 /// `Worker`: nothing holds back the accepts of other listeners. Another `main`,
-                /// and `reuseport`, are errors. Single-process mode ignores this option.
+                /// and `reuseport`, are errors. A `child_producer` must start this program, or
+                /// another one that waits in the same way: the master cannot hold back a program
+                /// without prefork. Single-process mode ignores this option.
                 standby: u32 {
                     env: "PREFORK_STANDBY",
                     getter: get_standby -> u32,
@@ -436,8 +437,9 @@ macro_rules! options {
 
                 /// Sets how long a rollout may take.
                 ///
-                /// A rollout that takes longer is refused. Its roll-back may take as long again.
-                /// `"0s"` is an error.
+                /// A rollout that takes longer is refused. Its roll-back may take as long again. So
+                /// the time must be longer than `rollout_canary` plus `rollout_soak` for each
+                /// further group of `rollout_parallel` workers. `"0s"` is an error.
                 rollout_timeout: ::std::time::Duration {
                     env: "PREFORK_ROLLOUT_TIMEOUT",
                     getter: get_rollout_timeout -> ::std::time::Duration,

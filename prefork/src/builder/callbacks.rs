@@ -174,8 +174,10 @@ impl Prefork {
 
     /// Sets the hook that is called after every start of a child.
     ///
-    /// If it returns an error or panics, the master stops all children, including the one that was
-    /// just started, and ends with [`Error::Hook`](crate::Error::Hook).
+    /// It is also called for replacements, for successors in a rollout and for standbys; not for a
+    /// promotion, which starts no process. If it returns an error or panics, the master stops all
+    /// children, including the one that was just started, and ends with
+    /// [`Error::Hook`](crate::Error::Hook).
     ///
     /// Default: nothing. Since 0.1.0.
     ///
@@ -241,9 +243,10 @@ impl Prefork {
     ///
     /// A child is ready at its first accept, when it calls [`notify_ready`](crate::notify_ready()),
     /// or, if its readiness cannot be observed, after `healthy_after`. The hook is called once per
-    /// child, also for replacements and for successors in a rollout; not for a child that was asked
-    /// to stop before. If the hook returns an error or panics, the master stops all children and
-    /// ends with [`Error::Hook`](crate::Error::Hook).
+    /// child, also for replacements, for successors in a rollout, and for standbys before their
+    /// promotion; not for a child that was asked to stop before. If the hook returns an error or
+    /// panics, the master stops all children and ends with [`Error::Hook`](crate::Error::Hook),
+    /// unless a stop has begun: then the error is only logged.
     ///
     /// Default: nothing. Since 0.1.0.
     ///
@@ -279,7 +282,8 @@ impl Prefork {
     /// Use it to tell others that the server serves at its full capacity. It is called once, after
     /// the start. If a child exits or takes back its readiness later, only a log line reports that
     /// all children are ready again. If the hook returns an error or panics, the master stops all
-    /// children and ends with [`Error::Hook`](crate::Error::Hook).
+    /// children and ends with [`Error::Hook`](crate::Error::Hook), unless a stop has begun: then the
+    /// error is only logged.
     ///
     /// Default: nothing. Since 0.1.0.
     ///
@@ -318,7 +322,8 @@ impl Prefork {
     ///
     /// # Process
     /// In the master, on its thread, after `on_child_spawn` of the new child; not if that failed.
-    /// It blocks the master.
+    /// If the new child is a promoted standby, `on_child_spawn` and `on_child_ready` were called for
+    /// it earlier, with its number as a standby. It blocks the master.
     ///
     /// # Examples
     /// ```no_run

@@ -75,9 +75,10 @@ impl Handle {
     /// of this program names now.
     ///
     /// The master opens the path by which this process was started. It starts a successor for each
-    /// worker, at most `rollout_parallel` at a time. A successor that is ready serves beside the
-    /// worker for `rollout_soak`, and then the worker drains. If a successor fails, the rollout is
-    /// refused, and the workers of the previous program serve.
+    /// worker: the first one alone, and then at most `rollout_parallel` at a time. A successor that
+    /// is ready serves beside the worker for `rollout_soak` (the first one for `rollout_canary`),
+    /// and then the worker drains. If a successor fails, the rollout is refused, and the workers of
+    /// the previous program serve.
     ///
     /// A rollout that is requested during another one begins after it. If a third one is requested
     /// before that, the verdict of the waiting request is `Superseded`. If there is no master

@@ -7,7 +7,8 @@ use prefork_options::duration;
 
 /// How a rollout ended: the result of [`Handle::reload`](crate::Handle::reload).
 ///
-/// `Display` writes the text of the log line.
+/// `Display` writes the text of the log line. Only `Superseded` has none: the log has the verdict of
+/// the later request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RolloutVerdict {
@@ -157,10 +158,11 @@ impl fmt::Display for RolloutRefusal {
                 "; still with the new program, because it cannot be replaced: {left}"
             )?;
         }
+        let other = if self.left > 0 { "other " } else { "" };
+        let accepted = &self.accepted;
         write!(
             f,
-            "; the workers run the previous program, {}",
-            self.accepted
+            "; the {other}workers run the previous program, {accepted}"
         )
     }
 }

@@ -200,20 +200,31 @@ fn check_kernel() -> Result<(), Error> {
 /// Each child needs two descriptors; the rest is an estimate.
 fn check_fd_limit(config: &Config) -> Result<(), Error> {
     const OTHERS: usize = 32;
-    let sockets = if config.reuseport { config.workers } else { 1 };
+    let workers = config.workers;
+    let sockets = if config.reuseport { workers } else { 1 };
     let standbys = usize::try_from(config.standby).unwrap_or(usize::MAX);
-    let workers = config.workers.saturating_add(standbys);
     let need = workers
+        .saturating_add(standbys)
         .saturating_mul(2)
         .saturating_add(sockets * config.listen.len() + OTHERS);
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
     // A small fleet is not checked: the number of descriptors that are already open is not known.
     if need > 256 && u64::try_from(need).is_ok_and(|need| need > limit) {
+        let labels = &config.labels;
+        let label = if standbys > workers {
+            &labels.standby
+        } else {
+            &labels.workers
+        };
+        let and_standbys = match standbys {
+            0 => String::new(),
+            _ => format!(" and {standbys} standbys"),
+        };
         return Err(Error::Options(vec![OptionError {
-            label: config.labels.workers.clone(),
+            label: label.clone(),
             reason: format!(
-                "{workers} workers need about {need} open files in the master, the limit is \
-                 {limit} (`ulimit -n`)"
+                "{workers} workers{and_standbys} need about {need} open files in the master, the \
+                 limit is {limit} (`ulimit -n`)"
             ),
         }]));
     }

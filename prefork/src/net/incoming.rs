@@ -85,11 +85,11 @@ mod tests {
             .build();
         runtime.expect("descriptors").block_on(async {
             let mut incoming = listener.incoming();
-            listener.tracker.close_gate(AcceptGate::Successor);
+            listener.tracker.close_gate(AcceptGate::Master);
             let _first = TcpStream::connect(addr).await.expect("it listens");
             let poll = poll_fn(|cx| Poll::Ready(Pin::new(&mut incoming).poll_next(cx)));
             assert!(poll.await.is_pending(), "the gate is closed");
-            listener.tracker.open_gate(AcceptGate::Successor);
+            listener.tracker.open_gate(AcceptGate::Master);
             let accepted = poll_fn(|cx| Pin::new(&mut incoming).poll_next(cx)).await;
             accepted.expect("it does not end").expect("it listens");
             for _ in 0..2 {

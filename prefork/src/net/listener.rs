@@ -491,7 +491,7 @@ mod tests {
         let clients = (0..clients).map(|_| net::TcpStream::connect(addr).expect("it listens"));
         let clients = clients.collect();
         let listener = Listener::try_from(bound).expect("descriptors");
-        listener.tracker.close_gate(AcceptGate::Successor);
+        listener.tracker.close_gate(AcceptGate::Master);
         (listener, copy, clients)
     }
 
@@ -525,7 +525,7 @@ mod tests {
             // Most likely they wait by now. The test passes in every order.
             std::thread::sleep(Duration::from_millis(20));
             assert_eq!(listener.tracker.progress().unread, 0);
-            listener.tracker.open_gate(AcceptGate::Successor);
+            listener.tracker.open_gate(AcceptGate::Master);
             for accept in accepts {
                 drop(accept.join().expect("it only accepts").expect("a client"));
             }
@@ -536,7 +536,7 @@ mod tests {
     fn both_gates_must_be_open() {
         let (listener, _copy, _clients) = gated(1);
         listener.tracker.close_gate(AcceptGate::Readiness);
-        for gate in [AcceptGate::Successor, AcceptGate::Readiness] {
+        for gate in [AcceptGate::Master, AcceptGate::Readiness] {
             let step = listener.accept_step(AcceptMode::Blocking);
             assert!(matches!(step, Ok(AcceptStep::Gated)), "{gate:?}");
             listener.tracker.open_gate(gate);
@@ -548,7 +548,7 @@ mod tests {
     #[test]
     fn a_blocking_accept_that_waits_takes_nothing_after_the_gate_has_closed() {
         let (listener, copy, _clients) = gated(0);
-        listener.tracker.open_gate(AcceptGate::Successor);
+        listener.tracker.open_gate(AcceptGate::Master);
         let addr = copy.local_addr().expect("bound");
         std::thread::scope(|scope| {
             let accept = scope.spawn(|| listener.blocking_accept().expect("no drain"));
@@ -584,7 +584,7 @@ mod tests {
         let addr = copy.local_addr().expect("bound");
         net::TcpStream::connect(addr).expect("the other worker still listens");
         // The frame crosses the drain.
-        listener.tracker.open_gate(AcceptGate::Successor);
+        listener.tracker.open_gate(AcceptGate::Master);
         assert!(listener.blocking_accept().is_none());
     }
 

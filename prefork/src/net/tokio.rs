@@ -225,7 +225,7 @@ mod tests {
         let bound = Bound::bind("127.0.0.1:0").expect("a free port");
         let client = Client::connect(bound.local_addr().expect("bound")).expect("it listens");
         let listener = Listener::try_from(bound).expect("descriptors");
-        listener.tracker.close_gate(AcceptGate::Successor);
+        listener.tracker.close_gate(AcceptGate::Master);
         (listener, client)
     }
 
@@ -235,7 +235,7 @@ mod tests {
             let (listener, _client) = gated();
             let mut accept = pin!(listener.accept());
             assert!(is_pending(accept.as_mut()).await);
-            listener.tracker.open_gate(AcceptGate::Successor);
+            listener.tracker.open_gate(AcceptGate::Master);
             accept.await.expect("a client");
         });
     }
@@ -244,7 +244,7 @@ mod tests {
     fn an_accept_that_waits_takes_nothing_after_the_gate_has_closed() {
         block_on(async {
             let (listener, first) = gated();
-            listener.tracker.open_gate(AcceptGate::Successor);
+            listener.tracker.open_gate(AcceptGate::Master);
             listener.accept().await.expect("a client");
             let mut accept = pin!(listener.accept());
             assert!(is_pending(accept.as_mut()).await);
@@ -293,7 +293,7 @@ mod tests {
             let (one, other) = (listener.accept(), listener.accept());
             assert!(is_pending(one).await && is_pending(other).await);
             assert_eq!(listener.tracker.progress().unread, 0);
-            listener.tracker.open_gate(AcceptGate::Successor);
+            listener.tracker.open_gate(AcceptGate::Master);
             listener.accept().await.expect("a client");
         });
     }

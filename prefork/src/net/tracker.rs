@@ -63,8 +63,8 @@ struct UnreadConn {
 /// What holds back the accepts of all listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AcceptGate {
-    /// The worker is a successor, and the master has not let it serve yet.
-    Successor = 1,
+    /// The worker is a successor or a standby, and the master has not let it serve yet.
+    Master = 1,
     /// The worker has taken back its readiness.
     Readiness = 2,
 }

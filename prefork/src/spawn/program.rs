@@ -76,9 +76,11 @@ impl Program {
             return Err(format!("{shown} is not a regular file"));
         }
         check_executable(&file, path)?;
+        // A symbolic link in the path can name another program soon.
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(Self {
+            path: std::fs::read_link(link).unwrap_or_else(|_| path.to_owned()),
             file,
-            path: path.to_owned(),
             refusal: None,
         })
     }
@@ -123,7 +125,7 @@ impl Program {
         format!("/proc/{}/fd/{number}", std::process::id()).into()
     }
 
-    /// Its path when it was opened, for messages.
+    /// The path of its file when it was opened, for messages.
     pub(crate) fn path(&self) -> String {
         self.path.display().to_string()
     }

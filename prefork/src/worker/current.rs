@@ -88,6 +88,8 @@ pub fn notify_ready() {
 ///   and the rollout is refused.
 /// - If the worker is asked to stop, it leaves the queue to the other workers. If none of them
 ///   accepts, the kernel closes these connections.
+/// - If the master dies, the worker accepts the connections that wait in the queue, and drains, as
+///   a ready worker does: nothing starts a worker that could accept them later.
 ///
 /// Before the worker was ready for the first time, the call has the effect that the first accept
 /// does not report readiness: the worker must call `notify_ready` within `ready_timeout`.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use drain::DrainDecision;
 pub(super) use drain::{Connections, Drain};
-use readiness::Readiness;
+use readiness::ReadinessReports;
 
 /// How long a worker may drain, as its master or the configuration says.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub(super) struct Lifecycle {
     master: Master,
     times: DrainTimes,
     stage: Stage,
-    readiness: Readiness,
+    readiness: ReadinessReports,
     /// The deadline of the drain in the last action that had one.
     shown_deadline: Option<Instant>,
     /// Whether a listener can no longer accept.
@@ -75,7 +75,7 @@ enum Orphan {
 
 #[derive(Debug, Clone)]
 enum Stage {
-    /// A successor: it accepts no connection yet.
+    /// A successor or a standby: it accepts no connection until the master opens its gate.
     Gated,
     /// The master has opened the gate; the listeners have to accept.
     MustOpenGate,
@@ -210,7 +210,7 @@ impl Lifecycle {
             },
             times,
             stage: Stage::Serving,
-            readiness: Readiness::default(),
+            readiness: ReadinessReports::default(),
             shown_deadline: None,
             has_failed: false,
             is_interrupted: false,
@@ -218,7 +218,7 @@ impl Lifecycle {
         }
     }
 
-    /// Makes it a successor in a rollout: it accepts no connection until [`Event::GateOpened`].
+    /// Makes it a successor or a standby: it accepts no connection until [`Event::GateOpened`].
     pub(super) fn gated(mut self) -> Self {
         self.stage = Stage::Gated;
         self

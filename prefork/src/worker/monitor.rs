@@ -239,7 +239,7 @@ impl Monitor {
     fn perform(&mut self, action: Action) {
         match action {
             Action::OpenGate => {
-                self.context.tracker.open_gate(AcceptGate::Successor);
+                self.context.tracker.open_gate(AcceptGate::Master);
                 // Last: clients wait. A standby has a slot now.
                 process::set_comm(&format!("worker {}", self.context.slot()));
             }

@@ -165,7 +165,7 @@ pub(super) fn build(
     });
     let mut lifecycle = Lifecycle::new(parts.host, parts.master.is_some(), parts.times);
     if parts.is_gated {
-        tracker.close_gate(AcceptGate::Successor);
+        tracker.close_gate(AcceptGate::Master);
         lifecycle = lifecycle.gated();
     }
     let signals = Arc::new(SignalReceiver::new().map_err(&setup)?);

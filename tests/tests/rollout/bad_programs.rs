@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use nix::libc;
 use nix::sys::stat::Mode;
@@ -12,8 +13,8 @@ use prefork_tests::proc;
 
 use super::TWO_LISTENERS;
 use super::releases::{
-    Releases, assert_refused, assert_serves, copy, release_of, reload, settled, verdict_after,
-    verdicts,
+    Releases, assert_accepted, assert_refused, assert_serves, copy, release_of, reload, settled,
+    verdict_after, verdicts,
 };
 
 /// A release whose rollout is refused, and parts of the text of the verdict.
@@ -36,7 +37,7 @@ fn behavior(releases: &Releases, name: &str) {
     releases.add(name, name);
 }
 
-pub(super) const BAD_PROGRAMS: [BadProgram; 18] = [
+pub(super) const BAD_PROGRAMS: [BadProgram; 19] = [
     bad(
         "no file",
         |releases, name| fs::create_dir(releases.path(name)).expect("a new directory"),
@@ -87,6 +88,11 @@ pub(super) const BAD_PROGRAMS: [BadProgram; 18] = [
     bad(
         "exits before main",
         behavior,
+        &["stage ready", "exited with status 3"],
+    ),
+    bad(
+        "exits in a constructor",
+        Releases::add_with_constructor,
         &["stage ready", "exited with status 3"],
     ),
     bad(
@@ -169,20 +175,6 @@ pub(super) fn server(releases: &Releases) -> Server {
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "10s")
 }
 
-/// Rolls out a good program.
-fn assert_accepted(server: &RunningServer, releases: &Releases, name: &str) {
-    let before = settled(server);
-    let verdict = releases.roll_out(server, name);
-    assert!(verdict.contains("accepted"), "{name}: {:#?}", server.log());
-    let after = settled(server);
-    assert!(before.iter().all(|old| !after.contains(old)), "{after:?}");
-    assert_serves(server, name);
-    // The master and four workers.
-    eventually("no other process", || {
-        (server.processes().len() == 5).then_some(())
-    });
-}
-
 /// Each part of the programs has a server of its own, so that the tests run at the same time.
 fn assert_each_refused(programs: &[BadProgram]) {
     let releases = Releases::new();
@@ -203,12 +195,12 @@ fn a_program_that_cannot_be_executed_is_refused() {
 
 #[test]
 fn a_program_that_is_never_ready_is_refused() {
-    assert_each_refused(&BAD_PROGRAMS[7..12]);
+    assert_each_refused(&BAD_PROGRAMS[7..13]);
 }
 
 #[test]
 fn a_program_that_fails_is_refused_with_its_last_words() {
-    assert_each_refused(&BAD_PROGRAMS[12..]);
+    assert_each_refused(&BAD_PROGRAMS[13..]);
 }
 
 #[test]
@@ -350,4 +342,33 @@ fn rollout_parallel_can_exceed_the_number_of_slots_and_has_bounds() {
             output.text()
         );
     }
+}
+
+/// Sets the soft limit of open files so that the process can open this number of further ones.
+fn limit_new_fds(pid: i32, number: usize) {
+    let open: Vec<i32> = proc::fds(pid).into_iter().map(|(fd, _)| fd).collect();
+    let mut free = (0..).filter(|fd| !open.contains(fd));
+    let limit = free.nth(number).expect("the numbers do not end");
+    let limit = format!("--nofile={limit}:");
+    let pid = pid.to_string();
+    let status = Command::new("prlimit")
+        .args(["--pid", &pid, &limit])
+        .status();
+    assert!(status.expect("util-linux is installed").success());
+}
+
+#[test]
+fn a_rollout_without_descriptors_is_refused() {
+    let releases = Releases::new();
+    let server = server(&releases).start();
+    settled(&server);
+    releases.add("two", "");
+    // For the program, the channel and the process of the successor.
+    for (number, stage) in [(0, "open"), (1, "start"), (2, "start"), (3, "start")] {
+        limit_new_fds(server.master_pid(), number);
+        let stage = format!("stage {stage}");
+        assert_refused(&server, &releases, "two", &[&stage, "Too many open files"]);
+    }
+    limit_new_fds(server.master_pid(), 100);
+    assert_accepted(&server, &releases, "two");
 }

@@ -75,6 +75,14 @@ fn recovery_starts_the_accepted_program_although_the_link_names_another_one() {
     server.wait_for_replacement(server.kill_child(0));
     settled(&server);
     assert_serves(&server, "two");
+    // A verdict names its file, not the link.
+    let refused = releases.roll_out(&server, "no such release");
+    let two = format!(
+        "; the workers run the previous program, {}",
+        releases.path("two/app").display()
+    );
+    assert!(refused.ends_with(&two), "{refused}");
+    releases.switch("one");
     // Its file is gone, too.
     fs::remove_file(releases.path("two/app")).expect("a file");
     server.wait_for_replacement(server.kill_child(1));

@@ -13,6 +13,12 @@ use tempfile::TempDir;
 
 pub(super) const ROLLING: &str = env!("CARGO_BIN_EXE_rolling");
 
+const EXITS_IN_CONSTRUCTOR: &str = "
+#include <unistd.h>
+__attribute__((constructor)) static void start(void) { _exit(3); }
+int main(void) { return 0; }
+";
+
 /// Copies a file in another process.
 ///
 /// If this process opened the copy for writing, processes that other tests start at the same time
@@ -41,10 +47,15 @@ impl Releases {
     pub(super) fn add(&self, name: &str, behavior: &str) -> PathBuf {
         let directory = self.path(name);
         fs::create_dir(&directory).expect("a new directory");
-        fs::write(directory.join("behavior"), behavior).expect("space");
+        self.set_behavior(name, behavior);
         let program = directory.join("app");
         copy(Path::new(ROLLING), &program);
         program
+    }
+
+    /// Changes what the workers of this release do that start from now on.
+    pub(super) fn set_behavior(&self, name: &str, behavior: &str) {
+        fs::write(self.path(name).join("behavior"), behavior).expect("space");
     }
 
     /// Adds a release that needs a library that does not exist.
@@ -59,6 +70,18 @@ impl Releases {
         let changed = self.path(name).join("changed");
         fs::write(&changed, bytes).expect("space");
         copy(&changed, &program);
+    }
+
+    /// Adds a release that exits before its `main`, in a constructor.
+    pub(super) fn add_with_constructor(&self, name: &str) {
+        let directory = self.path(name);
+        fs::create_dir(&directory).expect("a new directory");
+        let source = directory.join("exits.c");
+        fs::write(&source, EXITS_IN_CONSTRUCTOR).expect("space");
+        let mut cc = Command::new("cc");
+        let compiled = cc.arg("-o").arg(directory.join("app")).arg(source).status();
+        // rustc links with it, too.
+        assert!(compiled.is_ok_and(|status| status.success()), "needs cc");
     }
 
     /// Adds a release that is a file with this text and mode.
@@ -162,17 +185,22 @@ pub(super) fn assert_refused(
     });
 }
 
-/// A good program is rolled out after whatever came before it.
-pub(super) fn assert_next_is_accepted(server: &RunningServer, releases: &Releases) {
+/// The rollout to this release replaces every worker.
+pub(super) fn assert_accepted(server: &RunningServer, releases: &Releases, name: &str) {
     let before = settled(server);
-    releases.add("good", "");
-    let verdict = releases.roll_out(server, "good");
-    assert!(verdict.contains("accepted"), "{:#?}", server.log());
+    let verdict = releases.roll_out(server, name);
+    assert!(verdict.contains("accepted"), "{name}: {:#?}", server.log());
     let after = settled(server);
     assert!(before.iter().all(|old| !after.contains(old)), "{after:?}");
-    assert_serves(server, "good");
+    assert_serves(server, name);
     // The master and four workers.
     eventually("no other process", || {
         (server.processes().len() == 5).then_some(())
     });
+}
+
+/// A good program is rolled out after whatever came before it.
+pub(super) fn assert_next_is_accepted(server: &RunningServer, releases: &Releases) {
+    releases.add("good", "");
+    assert_accepted(server, releases, "good");
 }

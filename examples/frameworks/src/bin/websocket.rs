@@ -33,7 +33,7 @@ async fn echo(mut socket: WebSocket) {
             return;
         }
     }
-    // Messages that are on their way are answered, too. A client that does not pause has one second.
+    // Messages that are on their way are answered, too. A client that does not pause has 1 s.
     let rest = async {
         while let Ok(message) = timeout(Duration::from_millis(50), socket.recv()).await {
             if !answer(&mut socket, message).await {

@@ -522,9 +522,12 @@ fn master(policy: Policy) -> Scope {
     }
 }
 
-/// A scope of which the short form leaves out all states that need more moves.
-fn up_to(deepest: u32, scope: Scope) -> Scope {
-    let deepest = if is_long() { u32::MAX } else { deepest };
+/// No state of the scope is left out.
+const ALL: u32 = u32::MAX;
+
+/// A scope of which the short and the long form leave out all states that need more moves.
+fn up_to([short, long]: [u32; 2], scope: Scope) -> Scope {
+    let deepest = if is_long() { long } else { short };
     Scope { deepest, ..scope }
 }
 
@@ -542,7 +545,7 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
         any_time,
         Some(&mut cells),
     );
-    let two = up_to(7, master(short(2, 0)));
+    let two = up_to([7, ALL], master(short(2, 0)));
     run("2 slots, threshold 0", two, Some(&mut cells));
     let smaller = Scope {
         sizes: &[1],
@@ -552,9 +555,13 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
         answers: Answers::AnyTime,
         ..smaller.clone()
     };
-    run("2 slots, then 1", up_to(10, smaller), Some(&mut cells));
+    run(
+        "2 slots, then 1",
+        up_to([10, ALL], smaller),
+        Some(&mut cells),
+    );
     let name = "2 slots, then 1, events in any order";
-    run(name, up_to(7, unanswered), Some(&mut cells));
+    run(name, up_to([7, 14], unanswered), Some(&mut cells));
     let delaying = |slots| {
         let mut policy = short(slots, 0);
         policy.drain_delay = seconds(1);
@@ -569,7 +576,7 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
         ..master(delaying(2))
     };
     let name = "2 slots, then 1, stops with a delay, events in any order";
-    run(name, up_to(5, delayed), Some(&mut cells));
+    run(name, up_to([5, 10], delayed), Some(&mut cells));
     let at_once = |slots| {
         let mut policy = short(slots, 0);
         policy.rollout.canary = Duration::ZERO;
@@ -585,7 +592,7 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
         ..master(at_once(1))
     };
     let name = "1 slot, threshold 0, rollouts from the start, events in any order";
-    run(name, up_to(6, rollouts(early)), Some(&mut cells));
+    run(name, up_to([6, 18], rollouts(early)), Some(&mut cells));
     let any_time = Scope {
         answers: Answers::AnyTime,
         begins: Begins::Serving,
@@ -593,7 +600,7 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
         ..master(at_once(1))
     };
     let name = "1 slot, threshold 0, rollouts without soak, events in any order";
-    run(name, up_to(10, rollouts(any_time)), Some(&mut cells));
+    run(name, up_to([10, 15], rollouts(any_time)), Some(&mut cells));
     let smaller = Scope {
         sizes: &[1],
         begins: Begins::RollingOut,
@@ -601,7 +608,11 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
         ..master(at_once(2))
     };
     let name = "the second of 2 slots, then 1, rollouts without soak";
-    run(name, up_to(6, rollouts(smaller.clone())), Some(&mut cells));
+    run(
+        name,
+        up_to([6, 7], rollouts(smaller.clone())),
+        Some(&mut cells),
+    );
     let unanswered = Scope {
         answers: Answers::AnyTime,
         sizes: &[1, 2],
@@ -621,14 +632,14 @@ fn run_standbys(cells: &mut Cells) {
         ..with_standby(1, 1)
     };
     let name = "1 slot, 1 standby, threshold 1";
-    run(name, up_to(6, one.clone()), Some(cells));
+    run(name, up_to([6, 14], one.clone()), Some(cells));
     let any_time = Scope {
         answers: Answers::AnyTime,
         has_rollouts: true,
         ..one
     };
     let name = "1 slot, 1 standby, threshold 1, rollouts, events in any order";
-    run(name, up_to(5, any_time), Some(cells));
+    run(name, up_to([5, 10], any_time), Some(cells));
     let mut rolling_out = Scope {
         answers: Answers::AnyTime,
         sizes: &[1, 2],
@@ -678,28 +689,18 @@ fn every_promise_holds_with_standbys() {
         most_processes: 4,
         ..with_standby(1, 1)
     };
-    let deepest = |short, long| if is_long() { long } else { short };
-    let one = Scope {
-        deepest: deepest(6, 12),
-        ..rollouts
-    };
+    let one = up_to([6, 12], rollouts);
     run("1 slot, 1 standby, threshold 1, rollouts", one, None);
-    let one = Scope {
-        deepest: deepest(5, 8),
-        ..two_standbys(1, 4)
-    };
+    let one = up_to([5, 8], two_standbys(1, 4));
     run("1 slot, 2 standbys, threshold 2", one, None);
     let smaller = Scope {
         sizes: &[1],
         most_processes: 4,
-        deepest: deepest(4, 7),
         ..with_standby(2, 1)
     };
-    run("2 slots, then 1, 1 standby, threshold 1", smaller, None);
-    let two = Scope {
-        deepest: deepest(4, 7),
-        ..two_standbys(2, 5)
-    };
+    let name = "2 slots, then 1, 1 standby, threshold 1";
+    run(name, up_to([4, 7], smaller), None);
+    let two = up_to([4, 7], two_standbys(2, 5));
     run("2 slots, 2 standbys, threshold 2", two, None);
 }
 
@@ -711,22 +712,13 @@ fn every_promise_holds_in_rollouts() {
         most_processes,
         ..master(short(slots, threshold))
     };
-    // Without a limit, half an hour is not enough.
-    let one = Scope {
-        deepest: if is_long() { 20 } else { 9 },
-        ..scope(1, 0, 3)
-    };
+    let one = up_to([9, 20], scope(1, 0, 3));
     run("1 slot, threshold 0, rollouts", one, None);
     let mut parallel = scope(2, 0, 4);
     parallel.policy.rollout.parallel = Parallel::Slots(NonZeroUsize::MAX);
     parallel.policy.rollout.canary = Duration::ZERO;
-    if is_long() {
-        parallel.deepest = 12;
-    } else {
-        parallel.deepest = 6;
-    }
     let name = "2 slots, threshold 0, rollouts, both at once";
-    run(name, parallel, None);
+    run(name, up_to([6, 12], parallel), None);
     if is_long() {
         let two = Scope {
             deepest: 13,
@@ -742,7 +734,7 @@ fn every_promise_holds_in_stops_with_a_delay() {
         policy.drain_delay = seconds(2);
         policy
     };
-    let one = up_to(11, master(delayed(policy(1, 0))));
+    let one = up_to([11, ALL], master(delayed(policy(1, 0))));
     run("1 slot, threshold 0, drain_delay", one, None);
     let rollouts = Scope {
         has_rollouts: true,
@@ -752,7 +744,7 @@ fn every_promise_holds_in_stops_with_a_delay() {
     };
     run(
         "1 slot, threshold 0, drain_delay, a rollout",
-        up_to(8, rollouts),
+        up_to([8, 14], rollouts),
         None,
     );
     let standby = with_standby(1, 1);
@@ -763,26 +755,34 @@ fn every_promise_holds_in_stops_with_a_delay() {
         ..standby
     };
     let name = "1 slot, 1 standby, threshold 1, drain_delay, rollouts";
-    run(name, up_to(6, standby), None);
+    run(name, up_to([6, 12], standby), None);
 }
 
 #[test]
 fn every_promise_holds_while_children_are_replaced() {
-    run("1 slot, threshold 1", up_to(11, master(policy(1, 1))), None);
+    run(
+        "1 slot, threshold 1",
+        up_to([11, ALL], master(policy(1, 1))),
+        None,
+    );
     let leaves_at_once = Policy {
         exit_timeout: Duration::ZERO,
         recover_interval: Duration::ZERO,
         ..policy(1, 1)
     };
     let name = "1 slot, threshold 1, without exit_timeout";
-    run(name, up_to(10, master(leaves_at_once)), None);
+    run(name, up_to([10, ALL], master(leaves_at_once)), None);
     if is_long() {
         let any_time = Scope {
             answers: Answers::AnyTime,
             ..master(policy(1, 1))
         };
         run("1 slot, threshold 1, events in any order", any_time, None);
-        run("1 slot, threshold 2", master(policy(1, 2)), None);
+        let twice = Scope {
+            deepest: 30,
+            ..master(policy(1, 2))
+        };
+        run("1 slot, threshold 2", twice, None);
         let two = Scope {
             deepest: 14,
             ..master(short(2, 1))
@@ -805,7 +805,7 @@ fn every_promise_holds_with_other_policies() {
             ..master(policy)
         };
         let name = format!("1 slot, threshold {threshold}, {name}");
-        run(&name, up_to(9, scope), None);
+        run(&name, up_to([9, 30], scope), None);
     }
 }
 
@@ -816,7 +816,7 @@ fn every_promise_holds_while_slots_are_added_and_removed() {
         most_processes,
         ..master(short(1, 0))
     };
-    run("1 or 2 slots", up_to(7, scope(&[1, 2], 3)), None);
+    run("1 or 2 slots", up_to([7, 16], scope(&[1, 2], 3)), None);
     if is_long() {
         let three = Scope {
             deepest: 12,

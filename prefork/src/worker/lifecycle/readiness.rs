@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-/// The readiness of a worker that has taken it back at least once.
+/// The reports of a worker that has taken back its readiness at least once.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Readiness {
+pub(super) struct ReadinessReports {
     /// `None`: it was never taken back.
     is_ready: Option<bool>,
     reported: Option<bool>,
@@ -15,7 +15,7 @@ pub(super) struct Readiness {
     next_at: Option<Instant>,
 }
 
-impl Readiness {
+impl ReadinessReports {
     /// The least time between two reports.
     ///
     /// Each is a log line of the master. A program whose readiness changes often must not fill the

@@ -91,7 +91,7 @@ fn the_queue_of_a_successor_is_not_emptied() {
 fn opening_the_gate_wakes_an_accept_and_no_connection_is_taken_before() {
     on_each_runtime(|| async {
         let stage = TlsStage::new();
-        stage.tracker.close_gate(AcceptGate::Successor);
+        stage.tracker.close_gate(AcceptGate::Master);
         stage.echo();
         until(async || stage.accepts.load(Ordering::SeqCst) == 1).await;
         let mut queued = Vec::new();
@@ -103,7 +103,7 @@ fn opening_the_gate_wakes_an_accept_and_no_connection_is_taken_before() {
         assert_eq!(stage.tracker.progress().unread, 0);
         // A cancelled accept loses nothing.
         assert!(stage.is_accept_pending().await);
-        stage.tracker.open_gate(AcceptGate::Successor);
+        stage.tracker.open_gate(AcceptGate::Master);
         for io in queued {
             ask(&mut speak_tls(io).await, b"hello").await;
         }
@@ -114,7 +114,7 @@ fn opening_the_gate_wakes_an_accept_and_no_connection_is_taken_before() {
 fn a_drain_at_a_closed_gate_leaves_the_queue() {
     on_each_runtime(|| async {
         let stage = TlsStage::new();
-        stage.tracker.close_gate(AcceptGate::Successor);
+        stage.tracker.close_gate(AcceptGate::Master);
         assert!(stage.is_accept_pending().await);
         let copy = stage.listener.as_fd().try_clone_to_owned();
         let copy = std::net::TcpListener::from(copy.expect("descriptors"));

@@ -9,7 +9,7 @@ mod pair;
 use std::time::{Duration, Instant};
 
 use super::super::{Action, Connections, Drain, EndCause, Event, Host, Lifecycle, Master, Orphan};
-use super::super::{Backlog, DrainTimes, Readiness, Stage};
+use super::super::{Backlog, DrainTimes, ReadinessReports, Stage};
 use crate::explore::{Broken, Model, explore};
 
 /// Every duration is a multiple of it.
@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_millis(1_500);
 /// Less than half of the grace period.
 const KEEPALIVE: Duration = Duration::from_millis(500);
 /// The least time between two reports of readiness.
-const INTERVAL: Duration = Readiness::INTERVAL;
+const INTERVAL: Duration = ReadinessReports::INTERVAL;
 
 #[derive(Clone, Copy)]
 #[expect(
