@@ -36,7 +36,7 @@ fn behavior(releases: &Releases, name: &str) {
     releases.add(name, name);
 }
 
-pub(super) const BAD_PROGRAMS: [BadProgram; 18] = [
+pub(super) const BAD_PROGRAMS: [BadProgram; 19] = [
     bad(
         "no file",
         |releases, name| fs::create_dir(releases.path(name)).expect("a new directory"),
@@ -136,6 +136,11 @@ pub(super) const BAD_PROGRAMS: [BadProgram; 18] = [
         "sets other options",
         behavior,
         &["stage ready", "(reuseport): restart needed"],
+    ),
+    bad(
+        "sets another backlog",
+        behavior,
+        &["stage ready", "(backlog): restart needed"],
     ),
     bad(
         "other listeners",
