@@ -15,6 +15,7 @@ use prefork_tests::server::serve_blocking;
 #[prefork::main(
     listen = "127.0.0.1:0",
     reuseport = behavior() == "sets other options",
+    backlog = if behavior() == "sets another backlog" { 64 } else { 4096 },
     init = |role: Role| {
         if role != Role::Master && behavior() == "exits before main" {
             process::exit(3);

@@ -229,3 +229,52 @@ impl OptionLayers {
         result.map_err(|reason| self.add_error(label, &reason)).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Prefork;
+
+    /// The master binds the listeners, so it can use a successor only if both set the same.
+    #[test]
+    fn each_option_of_a_listener_changes_what_a_program_declares() {
+        let declared = |set: fn(Prefork) -> Prefork| set(Prefork::new()).options.declared();
+        let unix = |options: &str| {
+            let unix = Prefork::new().listen(format!("unix:/run/app.sock{options}"));
+            unix.options.declared()
+        };
+        let tcp = |options: &str| {
+            let tcp = Prefork::new().listen(format!("[::]:80{options}"));
+            tcp.options.declared()
+        };
+        for options in ["?mode=0660", "?owner=1", "?group=1", "?backlog=5"] {
+            assert_ne!(unix(options), unix(""), "{options}");
+        }
+        assert_eq!(unix("?mode=0660"), unix("?mode=660"));
+        for options in ["?backlog=5", "?v6only=true", "?nodelay=true"] {
+            assert_ne!(tcp(options), tcp(""), "{options}");
+        }
+        for (name, set) in [
+            ("backlog", (|it| it.backlog(5)) as fn(Prefork) -> Prefork),
+            ("v6only", |it| it.v6only(true)),
+            ("nodelay", |it| it.nodelay(true)),
+            ("on_socket", |it| it.on_socket(|_, _| ())),
+        ] {
+            let declared = declared(set);
+            assert_eq!(declared.len(), 1, "{declared:?}");
+            assert!(declared[0].starts_with(&format!("{name}:")), "{declared:?}");
+        }
+        let kinds = [
+            "127.0.0.1:80",
+            "udp://127.0.0.1:80",
+            "tls://127.0.0.1:80",
+            "unix:/a",
+            "fd:3",
+        ];
+        let kinds: Vec<_> = kinds
+            .map(|text| Prefork::new().listen(text).options.declared())
+            .into();
+        for (index, kind) in kinds.iter().enumerate() {
+            assert!(!kinds[..index].contains(kind), "{kinds:?}");
+        }
+    }
+}

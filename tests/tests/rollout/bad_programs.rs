@@ -144,6 +144,11 @@ pub(super) const BAD_PROGRAMS: [BadProgram; 19] = [
         &["stage ready", "(reuseport): restart needed"],
     ),
     bad(
+        "sets another backlog",
+        behavior,
+        &["stage ready", "(backlog): restart needed"],
+    ),
+    bad(
         "other listeners",
         |releases, name| {
             fs::create_dir(releases.path(name)).expect("a new directory");

@@ -1,0 +1,20 @@
+#[prefork::main(listen = [
+    "http://:80",
+    "unix:///run/app.sock",
+    "./app.sock",
+    "udp://unix:/run/app.sock",
+    "tls://unixgram:/run/app.sock",
+    "tcp://unix:/run/app.sock",
+    "tcp4://fd:3",
+    "tcp4://[::1]:80",
+    "unix:",
+    "unix:run/app.sock",
+    "tls://unix:///run/app.sock",
+    "unix:/run/",
+    "unix:/run/a\u{1}b",
+    "unix:@",
+    "unix:/nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
+    "fd:x",
+    "fd:1",
+])]
+fn main() {}
