@@ -400,7 +400,7 @@ fn a_path_without_permission_is_refused() {
 }
 
 #[test]
-fn a_standby_serves_a_unix_socket_in_place_of_a_killed_worker() {
+fn a_standby_replaces_a_killed_worker_of_a_unix_socket() {
     let dir = SocketDir::new();
     let server = Server::new(STANDBY).listen(dir.listen("unix:", "")).start();
     let is_ready = |line: &String| line.starts_with(READY);
