@@ -6,18 +6,19 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use prefork_testkit::{Output, RunningServer, Server, Signal, eventually};
-use prefork_tests::client::{answer_of, send};
-use prefork_tests::proc;
+use prefork_tests::client::{answer_of, send, slot_and_pid};
 use prefork_tests::tls::Authority;
+use prefork_tests::{READY, proc};
 use tempfile::TempDir;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+const STANDBY: &str = env!("CARGO_BIN_EXE_standby");
 const TLS: &str = env!("CARGO_BIN_EXE_tls");
 const RAW_UNIX: &str = env!("CARGO_BIN_EXE_raw_unix");
 const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
@@ -322,6 +323,155 @@ fn a_bad_path_is_one_error_before_anything_is_bound() {
     fs::remove_file(dir.path()).expect("it exists");
     fs::create_dir(dir.path()).expect("a free path");
     refused(&dir.listen("", ""), 69, "a directory exists at this path");
+}
+
+/// Whether a program runs under this wrapper, and may execute the server.
+fn works(wrapper: &[String]) -> bool {
+    let mut attempt = Command::new(&wrapper[0]);
+    attempt.args(&wrapper[1..]).args(["test", "-x", HELLO]);
+    let status = attempt.stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// A command in whose mount namespace the directory is read-only.
+fn read_only(directory: &Path) -> Option<Vec<String>> {
+    let directory = directory.display();
+    let script = format!(
+        "mount --bind '{directory}' '{directory}' && mount -o remount,bind,ro '{directory}' && \
+         exec \"$@\""
+    );
+    let as_root = vec!["unshare", "--mount"];
+    let as_user = [as_root.clone(), vec!["--user", "--map-root-user"]].concat();
+    let commands = [as_root, as_user].map(|unshare| {
+        let command = [unshare.as_slice(), &["sh", "-c", &script, "sh"]].concat();
+        command.into_iter().map(str::to_owned).collect()
+    });
+    commands.into_iter().find(|command: &Vec<_>| works(command))
+}
+
+#[test]
+fn a_path_on_a_read_only_file_system_is_refused() {
+    let dir = SocketDir::new();
+    let Some(wrapper) = read_only(dir.0.path()) else {
+        println!("skipped: needs unshare(1) and the permission to mount");
+        return;
+    };
+    let output = server(HELLO, &dir).wrapper(wrapper).run();
+    assert_refused(&output, 69, "is on a read-only file system");
+    assert!(dir.is_empty());
+}
+
+/// Root may write to every directory, so the server runs as another user.
+#[test]
+fn a_path_without_permission_is_refused() {
+    let dir = SocketDir::new();
+    let wrapper = [
+        "setpriv",
+        "--reuid",
+        "65534",
+        "--regid",
+        "65534",
+        "--clear-groups",
+    ];
+    let wrapper = wrapper.map(str::to_owned);
+    if !works(&wrapper) {
+        println!("skipped: needs setpriv(1), root, and a build that others may execute");
+        return;
+    }
+    for (mode, named) in [
+        (0o755, "is not writable for this process"),
+        (0o700, "is not writable for this process"),
+    ] {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(dir.0.path(), permissions).expect("the test owns the directory");
+        let output = server(HELLO, &dir).wrapper(wrapper.clone()).run();
+        assert_refused(&output, 69, named);
+        assert!(dir.is_empty());
+    }
+    // A file needs root to get another owner.
+    let permissions = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(dir.0.path(), permissions).expect("the test owns the directory");
+    let output = server(HELLO, &dir)
+        .listen(dir.listen("unix:", "?owner=0"))
+        .wrapper(wrapper)
+        .run();
+    assert_refused(&output, 69, "cannot set the owner of");
+    assert!(dir.is_empty());
+}
+
+#[test]
+fn a_standby_replaces_a_killed_worker_of_a_unix_socket() {
+    let dir = SocketDir::new();
+    let server = Server::new(STANDBY).listen(dir.listen("unix:", "")).start();
+    let is_ready = |line: &String| line.starts_with(READY);
+    eventually("a worker and a standby", || {
+        (server.log().iter().filter(|line| is_ready(line)).count() >= 2).then_some(())
+    });
+    let killed = server.kill_child(0);
+    let body = get(&dir.path()).expect("an answer");
+    let (slot, pid) = slot_and_pid(&body).expect("slot and pid");
+    assert_eq!(slot, 0);
+    assert_ne!(pid, killed.pid);
+    server.wait_for_log(|line| line.contains(&format!("worker 0 (pid {pid}) promoted")));
+    stop(server);
+    assert!(dir.is_empty());
+}
+
+/// Ends the process when the test ends.
+struct Nginx(Child);
+
+impl Nginx {
+    /// Starts nginx in the foreground, with all its files in a directory. It listens on `front`.
+    fn start(files: &Path, front: &Path, back: &Path) -> Option<Self> {
+        let (files, front, back) = (files.display(), front.display(), back.display());
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary = temporary.map(|name| format!("{name}_temp_path {files}/{name};"));
+        let configuration = format!(
+            "daemon off; master_process off; pid {files}/pid; error_log stderr; events {{}}
+             http {{
+                 access_log off; {}
+                 server {{ listen unix:{front}; location / {{ proxy_pass http://unix:{back}; }} }}
+             }}",
+            temporary.concat()
+        );
+        let path = format!("{files}/nginx.conf");
+        fs::write(&path, configuration).expect("the test owns the directory");
+        let nginx = Command::new("nginx")
+            .args(["-e", "stderr", "-c", &path])
+            .spawn();
+        nginx.ok().map(Self)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn nginx_in_front_loses_no_request_across_a_rollout() {
+    let (dir, files) = (SocketDir::new(), SocketDir::new());
+    let server = server(HELLO, &dir)
+        .env("PREFORK_ROLLOUT_SOAK", "100ms")
+        .start();
+    let Some(_nginx) = Nginx::start(files.0.path(), &files.path(), &dir.path()) else {
+        println!("skipped: needs nginx");
+        return;
+    };
+    eventually("nginx listens", || UnixStream::connect(files.path()).ok());
+    let answered = || assert_serves(&files.path());
+    (0..50).for_each(|_| answered());
+    server.signal(Signal::SIGHUP);
+    let is_verdict = |line: &String| line.contains("rollout accepted after");
+    while !server.log().iter().any(is_verdict) {
+        answered();
+    }
+    (0..50).for_each(|_| answered());
+    stop(server);
+    let answer = get(&files.path()).expect_err("nginx answers 502");
+    assert!(answer.to_string().contains("502"), "{answer}");
 }
 
 #[test]
