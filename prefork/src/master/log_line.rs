@@ -227,9 +227,10 @@ impl LogLine {
                 (Level::Error, error.chain())
             }
             Notice::NoStandby => {
-                let text = "no standby is started: the workers did not say that they can wait. Their \
-                            main takes no prefork::net::Listener, TlsListener or Worker, or \
-                            child_producer starts a program without prefork";
+                let text = "no standby is started: child_producer names another program, which has \
+                            not declared within healthy_after that it can wait. It has no \
+                            prefork, starts it later, or its main takes no \
+                            prefork::net::Listener, TlsListener or Worker";
                 (Level::Error, text.to_owned())
             }
             Notice::ListenerRebound(listener) => {

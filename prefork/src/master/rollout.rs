@@ -36,7 +36,7 @@ pub(super) struct RolloutState {
     pub(super) open_error: Option<String>,
     /// The options that the accepted program sets; `None` if no worker has declared any.
     pub(super) declared: Option<Vec<String>>,
-    /// The programs whose workers can wait until their gate is opened.
+    /// The programs whose workers can wait until their gate is opened, as far as the master knows.
     gated: Vec<ProgramId>,
     /// The service manager knows that a rollout is in progress.
     pub(super) is_announced: bool,
@@ -132,7 +132,8 @@ impl RolloutState {
         self.accepted.0 == program
     }
 
-    /// A worker of this program has declared that it waits until its gate is opened.
+    /// A worker of this program waits until its gate is opened: it has declared that, or
+    /// `child_producer` has named no other program.
     pub(super) fn note_gate(&mut self, program: ProgramId) {
         if !self.has_gate(program) {
             self.gated.push(program);
