@@ -1,16 +1,19 @@
 //! A program that passes options from its command line (`name=value`) to the builder.
 
 use std::convert::Infallible;
-use std::env;
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{env, thread};
 
 use prefork::{Outcome, Prefork, Worker};
 
 fn main() -> ExitCode {
     if env::args().any(|arg| arg == "retry") && !prefork::is_child() {
         fail_to_start();
+    }
+    if prefork::is_child() {
+        initialize();
     }
     let prefork = builder();
     if env::args().any(|arg| arg == "embedded") && !prefork::is_child() {
@@ -56,6 +59,15 @@ fn builder() -> Prefork {
         };
     }
     prefork
+}
+
+/// The argument `init_ms=500` lets each worker initialize before it runs the builder.
+fn initialize() {
+    let milliseconds = env::args().find_map(|arg| arg.strip_prefix("init_ms=")?.parse().ok());
+    if let Some(milliseconds) = milliseconds {
+        thread::sleep(Duration::from_millis(milliseconds));
+        println!("initialized");
+    }
 }
 
 /// Starts a master on a port that is in use. The port is free when this function returns.

@@ -5,6 +5,7 @@ use prefork_tests::client::{answer, ask, get, slot_and_pid};
 use prefork_tests::{READY, proc};
 
 const STANDBY: &str = env!("CARGO_BIN_EXE_standby");
+const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PARITY_SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
 const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
@@ -208,7 +209,7 @@ fn workers_that_cannot_wait_get_no_standby_and_one_error() {
         .env("PREFORK_HEALTHY_AFTER", "10ms")
         .env("PREFORK_RECOVER_THRESHOLD", "1");
     let server = foreign.start_unready();
-    let line = "no standby is started: the workers did not say that they can wait";
+    let line = "no standby is started: the workers have not declared that they can wait";
     server.wait_for_log(|other| other.contains(line));
     let killed = server.kill_child(0);
     server.wait_for_replacement(killed);
@@ -219,4 +220,21 @@ fn workers_that_cannot_wait_get_no_standby_and_one_error() {
     assert_eq!(count(&server), 1, "{:#?}", server.log());
     // It is one worker again, and nothing else.
     assert_eq!(server.children().len(), 1);
+}
+
+#[test]
+fn a_program_that_initializes_before_it_runs_the_builder_has_standbys() {
+    let server = Server::new(BUILDER)
+        .arg("init_ms=500")
+        .env("PREFORK_STANDBY", "1")
+        .env("PREFORK_HEALTHY_AFTER", "10ms")
+        .start_unready();
+    eventually("a worker and a standby", || {
+        let log = server.log();
+        let initialized = log.iter().filter(|line| *line == "initialized");
+        (initialized.count() == 2).then_some(())
+    });
+    let killed = server.kill_child(0);
+    let promoted = format!("promoted, replacing pid {}", killed.pid);
+    server.wait_for_log(|line| line.ends_with(&promoted));
 }

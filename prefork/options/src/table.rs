@@ -364,8 +364,9 @@ macro_rules! options {
                 /// `main` must take its listeners as `Listener` or `TlsListener`, or take a
                 /// `Worker`: nothing holds back the accepts of other listeners. Another `main`,
                 /// and `reuseport`, are errors. A `child_producer` must start this program, or
-                /// another one that waits in the same way: the master cannot hold back a program
-                /// without prefork. Single-process mode ignores this option.
+                /// another one that waits in the same way. If that program does not declare that it
+                /// waits, no standby is started, and one error is logged. Single-process mode
+                /// ignores this option.
                 standby: u32 {
                     env: "PREFORK_STANDBY",
                     getter: get_standby -> u32,

@@ -134,10 +134,11 @@ impl Master {
         }
     }
 
-    /// Whether a standby of this program waits until it is promoted: its workers, which are healthy,
-    /// have said so in their first frame.
+    /// Whether the master starts standbys of this program.
     ///
-    /// With `healthy_after = 0`, a worker is healthy before that.
+    /// Not if a worker has declared in its first frame that it cannot wait. If `child_producer` names
+    /// another program, its workers, which are healthy, must have declared that they can. With
+    /// `healthy_after = 0`, they are healthy before that.
     fn can_wait(&self, program: ProgramId) -> bool {
         self.rollout.has_gate(program) || self.healthy_after.is_zero()
     }
@@ -235,6 +236,10 @@ impl Master {
         }
         self.children.insert(id, child);
         self.rollout.is_program_used |= !started.is_foreign;
+        if !started.is_foreign {
+            // With the builder, its first frame can be later than `healthy_after`.
+            self.rollout.assume_gate(program);
+        }
         Ok(readiness)
     }
 

@@ -227,9 +227,10 @@ impl LogLine {
                 (Level::Error, error.chain())
             }
             Notice::NoStandby => {
-                let text = "no standby is started: the workers did not say that they can wait. Their \
-                            main takes no prefork::net::Listener, TlsListener or Worker, or \
-                            child_producer starts a program without prefork";
+                let text = "no standby is started: the workers have not declared that they can wait. \
+                            Their main takes no prefork::net::Listener, TlsListener or Worker, or \
+                            child_producer names a program that has no prefork or starts it later \
+                            than healthy_after";
                 (Level::Error, text.to_owned())
             }
             Notice::ListenerRebound(listener) => {

@@ -36,8 +36,8 @@ pub(super) struct RolloutState {
     pub(super) open_error: Option<String>,
     /// The options that the accepted program sets; `None` if no worker has declared any.
     pub(super) declared: Option<Vec<String>>,
-    /// The programs whose workers can wait until their gate is opened.
-    gated: Vec<ProgramId>,
+    /// Whether workers of a program wait until their gate is opened, as far as the master knows.
+    gates: Vec<(ProgramId, bool)>,
     /// The service manager knows that a rollout is in progress.
     pub(super) is_announced: bool,
 }
@@ -72,7 +72,7 @@ impl RolloutState {
             stderr: SuccessorStderr::default(),
             open_error: None,
             declared: None,
-            gated: Vec::new(),
+            gates: Vec::new(),
             is_announced: false,
         }
     }
@@ -132,15 +132,21 @@ impl RolloutState {
         self.accepted.0 == program
     }
 
-    /// A worker of this program has declared that it waits until its gate is opened.
-    pub(super) fn note_gate(&mut self, program: ProgramId) {
-        if !self.has_gate(program) {
-            self.gated.push(program);
+    /// A worker of this program has declared whether it waits until its gate is opened.
+    pub(super) fn note_gate(&mut self, program: ProgramId, has_gate: bool) {
+        self.gates.retain(|&(known, _)| known != program);
+        self.gates.push((program, has_gate));
+    }
+
+    /// Workers of this program wait until their gate is opened, if none declares something else.
+    pub(super) fn assume_gate(&mut self, program: ProgramId) {
+        if !self.gates.iter().any(|&(known, _)| known == program) {
+            self.gates.push((program, true));
         }
     }
 
     pub(super) fn has_gate(&self, program: ProgramId) -> bool {
-        self.gated.contains(&program)
+        self.gates.contains(&(program, true))
     }
 
     /// Returns the names of the options that differ from those of the accepted program.
@@ -163,7 +169,8 @@ impl RolloutState {
         {
             self.accepted = candidate;
         }
-        self.gated.retain(|&program| program == self.accepted.0);
+        self.gates
+            .retain(|&(program, _)| program == self.accepted.0);
         self.stderr.forget_ended();
         if let Some(reply) = self.running.take() {
             reply.send(verdict.clone());

@@ -81,9 +81,7 @@ impl Master {
         let Some(child) = self.children.get_mut(&id) else {
             return Ok(());
         };
-        if has_gate {
-            self.rollout.note_gate(child.program);
-        }
+        self.rollout.note_gate(child.program, has_gate);
         if child.role == WorkerRole::Standby && !has_gate {
             child.violation = Some(
                 "does not wait as a standby: its main takes no prefork::net::Listener, \

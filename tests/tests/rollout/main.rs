@@ -165,6 +165,10 @@ fn many_requests_are_few_rollouts() {
         let runs_it = |child: &ChildInfo| release_of(*child).as_ref() == Some(&good);
         settled(&server).iter().all(runs_it).then_some(())
     });
+    // The master and four workers.
+    eventually("no other process", || {
+        (server.processes().len() == 5).then_some(())
+    });
 }
 
 #[test]
