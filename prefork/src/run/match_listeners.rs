@@ -73,7 +73,6 @@ pub(super) fn match_arguments(
         .collect();
     let is_ready_by_hand = has(Needs::Ready);
     let has_own_type = has(Needs::Listener) || has(Needs::TlsListener) || is_ready_by_hand;
-    let is_raw = |needs| matches!(needs, Needs::StdSocket(_) | Needs::TokioSocket(_));
     let has_raw = wanted.iter().any(|want| is_raw(want.needs));
     let has_gated = has(Needs::Listener) || has(Needs::TlsListener) || has(Needs::Worker);
     Ok(BodySpec {
@@ -90,6 +89,23 @@ pub(super) fn match_arguments(
         assigned,
         options: Vec::new(),
     })
+}
+
+fn is_raw(needs: Needs) -> bool {
+    matches!(needs, Needs::StdSocket(_) | Needs::TokioSocket(_))
+}
+
+/// Marks the listeners that `main` takes as sockets of std or tokio.
+pub(super) fn mark_raw(
+    wanted: &[WantedArgument<'_>],
+    declared: &BodySpec,
+    specs: &mut [ListenSpec],
+) {
+    for (want, listener) in wanted.iter().zip(&declared.assigned) {
+        if let (true, Some(index)) = (is_raw(want.needs), *listener) {
+            specs[index].is_raw = true;
+        }
+    }
 }
 
 /// Checks that a standby of this program would wait until it is promoted.
