@@ -101,6 +101,26 @@ impl SocketSet {
         let (later, sooner) = self.sockets.split_at(first);
         sooner.iter().chain(later)
     }
+
+    /// Blocks this thread until a socket or the other descriptor is readable.
+    fn wait(&self, other: BorrowedFd<'_>) -> nix::Result<()> {
+        fn readable(fd: &impl AsFd) -> PollFd<'_> {
+            PollFd::new(fd.as_fd(), PollFlags::POLLIN)
+        }
+
+        let other = readable(&other);
+        let polled = match &*self.sockets {
+            [one] => poll(&mut [readable(&**one), other], PollTimeout::NONE),
+            several => {
+                let polled = several
+                    .iter()
+                    .map(|socket| readable(&**socket))
+                    .chain([other]);
+                poll(&mut polled.collect::<Vec<_>>(), PollTimeout::NONE)
+            }
+        };
+        polled.map(drop)
+    }
 }
 
 /// What an accept does next.
@@ -246,13 +266,8 @@ impl Listener {
                 Ok(AcceptStep::Ended) => return None,
                 Err(error) => return Some(Err(error)),
             };
-            let attempts = set
-                .in_turn()
-                .map(|socket| accept_one(socket, AcceptMode::Blocking));
-            let found = attempts
-                .map(Result::transpose)
-                .find_map(|accepted| accepted);
-            let accepted = found.transpose();
+            let attempt = |socket: &Arc<_>| accept_one(socket, AcceptMode::Blocking).transpose();
+            let accepted = set.in_turn().find_map(attempt).transpose();
             if let Err(error) = &accepted
                 && self.ends_with_master(error)
             {
@@ -267,12 +282,8 @@ impl Listener {
                 Ok(None) => {}
                 Err(error) => return Some(Err(error)),
             }
-            let fds = set.sockets.iter().map(|socket| socket.as_fd());
-            let fds = fds.chain([self.tracker.drain_fd()]);
-            let mut polled: Vec<PollFd<'_>> =
-                fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-            match poll(&mut polled, PollTimeout::NONE) {
-                Ok(_) | Err(nix::Error::EINTR) => {}
+            match set.wait(self.tracker.drain_fd()) {
+                Ok(()) | Err(nix::Error::EINTR) => {}
                 Err(errno) => return Some(Err(errno.into())),
             }
         }

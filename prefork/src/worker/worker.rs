@@ -82,7 +82,7 @@ impl Worker {
     ///
     /// # Errors
     /// As [`listener`](Self::listener), or the worker is shutting down and has closed the listener,
-    /// or it is another kind of socket.
+    /// or it is another kind of socket, or has several addresses.
     pub fn tcp_listener(&self, name: &str) -> Result<TcpListener, FromWorkerError> {
         let index = self.plain_index_of(name)?;
         Ok(self.context.raw(index, SocketKind::TcpListener)?.into())
