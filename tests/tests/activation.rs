@@ -74,9 +74,9 @@ fn sockets_with_one_name_are_distinguished_by_their_addresses() {
 
 #[test]
 fn sockets_with_one_name_that_are_at_no_address_of_the_list_are_one_listener() {
-    let sockets = ["http=tcp:127.0.0.1:0", "http=tcp:127.0.0.2:0"];
+    let sockets = ["listener=tcp:127.0.0.1:0", "listener=tcp:127.0.0.2:0"];
     for workers in ["0", "2"] {
-        let mut server = activated(HELLO, "http=192.0.2.1:80", &sockets)
+        let mut server = activated(HELLO, "listener=192.0.2.1:80", &sockets)
             .env("PREFORK_WORKERS", workers)
             .start();
         let addrs = server.listeners()[0].addresses().to_vec();

@@ -130,9 +130,9 @@ fn a_host_name_is_served_at_all_its_addresses_until_the_stop() {
         return;
     };
     // The first program is async, the second one blocking.
-    for (program, listen) in [
-        (HELLO, "http=both.test:0"),
-        (TWO_LISTENERS, "http=both.test:0,admin=127.0.0.1:0"),
+    for (program, name, listen) in [
+        (HELLO, "listener", "listener=both.test:0"),
+        (TWO_LISTENERS, "http", "http=both.test:0,admin=127.0.0.1:0"),
     ] {
         for reuseport in ["false", "true"] {
             let server = Server::new(program)
@@ -147,12 +147,10 @@ fn a_host_name_is_served_at_all_its_addresses_until_the_stop() {
             };
             assert_eq!(one.port(), other.port());
             assert_ne!(one.is_ipv4(), other.is_ipv4());
-            server.wait_for_log(|line| {
-                line.contains(&format!("listening on http={one},http={other}"))
-            });
+            let announced = format!("{name}={one},{name}={other}");
+            server.wait_for_log(|line| line.contains(&format!("listening on {announced}")));
             let child = server.wait_for_children(2)[0];
             let addrs = prefork_tests::proc::variable(child.pid, "PREFORK_ADDRS");
-            let announced = format!("http={one},http={other}");
             assert!(addrs.is_some_and(|addrs| addrs.starts_with(&announced)));
             for _ in 0..20 {
                 get(one, "/").expect("an answer");
@@ -178,10 +176,12 @@ fn an_ipv6_address_of_a_host_name_that_the_machine_does_not_have_is_left_out() {
         return;
     };
     let server = Server::new(HELLO)
-        .listen("http=far.test:0")
+        .listen("listener=far.test:0")
         .wrapper(wrapper)
         .start();
-    server.wait_for_log(|line| line.contains("listener 'http' does not listen at [2001:db8::1]:"));
+    server.wait_for_log(|line| {
+        line.contains("listener 'listener' does not listen at [2001:db8::1]:")
+    });
     assert_eq!(all_addresses(&server).len(), 1);
     get(server.addr(), "/").expect("an answer");
     stop(server);

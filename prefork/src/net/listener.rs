@@ -370,7 +370,6 @@ impl Listener {
     }
 
     /// The number of connections in the queues; 0 if it is unknown.
-    #[cfg(feature = "tls")]
     pub(crate) fn queue_length(&self) -> usize {
         let length = |socket: &SharedSocket| sys::accept::queue_length(socket.as_fd());
         match &*self.state() {
