@@ -190,21 +190,17 @@ fn open_all(
         info.merge(other);
         info
     });
-    match info {
-        Some(info) => Ok(BoundListener {
-            info,
-            is_blocking: false,
-            addresses,
-            left_out,
-        }),
-        None => {
-            let last = left_out.pop().map(|(_, error)| error);
-            Err((
-                "bind",
-                last.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()),
-            ))
-        }
-    }
+    let Some(info) = info else {
+        let last = left_out.pop().map(|(_, error)| error);
+        let last = last.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
+        return Err(("bind", last));
+    };
+    Ok(BoundListener {
+        info,
+        is_blocking: false,
+        addresses,
+        left_out,
+    })
 }
 
 fn listen_error(info: &ListenerInfo) -> impl FnOnce(BindFailure) -> Error {
