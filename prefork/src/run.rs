@@ -29,7 +29,7 @@ use crate::worker::{
     ArgumentSpec, BodySpec, Context, MainGuard, WantedArgument, Worker, child_env, report_end,
     role_warning, set_pending, start_from_env,
 };
-use match_listeners::{argument_warnings, check_standby, listeners_of, match_arguments};
+use match_listeners::{argument_warnings, check_standby, listeners_of, mark_raw, match_arguments};
 use single_process::{early_signals, fall_back_to_single, start_single};
 use startup::{Startup, check_has_master};
 
@@ -197,7 +197,7 @@ impl Prefork {
             .warnings
             .extend(unusable.into_iter().chain(fallback));
         startup.result?;
-        let config = startup.resolved.config;
+        let mut config = startup.resolved.config;
         let offered = listeners_of(&config);
         let has_certificate = config.tls_cert.is_some();
         let declared = match_arguments(wanted, &offered, has_certificate, &config.env_prefix)?;
@@ -205,6 +205,7 @@ impl Prefork {
         startup
             .warnings
             .extend(argument_warnings(wanted, &declared, &offered, &config));
+        mark_raw(wanted, &declared, &mut config.listen);
         // Only now: after an error above, the program may correct the options and call run again.
         claim_process(ProcessGuard::Claim)?;
         let role = match config.workers {

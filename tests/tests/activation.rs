@@ -73,6 +73,22 @@ fn sockets_with_one_name_are_distinguished_by_their_addresses() {
 }
 
 #[test]
+fn sockets_with_one_name_that_are_at_no_address_of_the_list_are_one_listener() {
+    let sockets = ["listener=tcp:127.0.0.1:0", "listener=tcp:127.0.0.2:0"];
+    for workers in ["0", "2"] {
+        let mut server = activated(HELLO, "listener=192.0.2.1:80", &sockets)
+            .env("PREFORK_WORKERS", workers)
+            .start();
+        let addrs = server.listeners()[0].addresses().to_vec();
+        assert_eq!(addrs.len(), 2);
+        for addr in addrs.iter().filter_map(prefork::Addr::socket_addr) {
+            assert!(get(addr, "/").is_ok());
+        }
+        assert_eq!(server.stop().code(), Some(0), "{:?}", server.final_log());
+    }
+}
+
+#[test]
 fn one_process_without_a_master_takes_the_socket_too() {
     let server = activated(
         HELLO,
@@ -208,6 +224,13 @@ fn unusable_sockets_are_one_error_before_anything_is_bound() {
         78,
         "LISTEN_FDS announces fd 4, which is not open",
     );
+    let two = activated(
+        DATAGRAMS,
+        "socket=udp://192.0.2.1:53",
+        &["socket=udp:127.0.0.1:0", "socket=udp:127.0.0.2:0"],
+    )
+    .run();
+    assert_fails(&two, 78, "has 2 addresses (127.0.0.1:");
     assert_fails(&with("COUNT", "-1"), 78, "LISTEN_FDS is '-1'");
     assert_fails(&with("COUNT", "many"), 78, "LISTEN_FDS is 'many'");
     assert_fails(

@@ -2,11 +2,15 @@
 //! together, and which it rejects.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use prefork::Addr;
 use prefork_testkit::{Output, RunningServer, Server, reserve_port};
-use prefork_tests::client::get;
+use prefork_tests::client::{answer, ask, get};
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
 const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
 const OPEN_PORT: &str = env!("CARGO_BIN_EXE_open_port");
 
@@ -52,7 +56,7 @@ fn both_families_are_served_at_one_port_in_either_order() {
         ("[::]:P", "0.0.0.0:P", None),
         ("[::]:P", ":P", None),
         ("[::]:P", "127.0.0.1:P", None),
-        ("localhost:P", "[::1]:P", None),
+        ("tcp4://localhost:P", "[::1]:P", None),
         ("[::]:P", "[::ffff:127.0.0.1]:P", None),
         ("0.0.0.0:P", "[::]:P", Some("tcp")),
     ] {
@@ -79,6 +83,131 @@ fn both_families_are_served_at_one_port_in_either_order() {
                 assert_eq!(body, format!("{name}\n"), "{listen}");
             }
             stop(server);
+        }
+    }
+}
+
+/// A command under which the names `both.test` and `far.test` have two addresses each; `None` if
+/// mounts are not permitted. The second address of `far.test` is one of another machine.
+fn with_host_names(directory: &Path) -> Option<Vec<String>> {
+    let hosts = directory.join("hosts");
+    let names = [
+        "127.0.0.1 both.test",
+        "::1 both.test",
+        "127.0.0.1 far.test",
+        "2001:db8::1 far.test",
+    ];
+    std::fs::write(&hosts, names.join("\n")).expect("a temporary directory");
+    let mount = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
+    let as_root = vec!["unshare", "--mount"];
+    let as_user = [as_root.clone(), vec!["--user", "--map-root-user"]].concat();
+    let wrapper = [as_root, as_user].into_iter().find_map(|unshare| {
+        let command = [unshare.as_slice(), &["sh", "-c", &mount, "sh"]].concat();
+        let mut attempt = Command::new(command[0]);
+        attempt
+            .args(&command[1..])
+            .args(["getent", "ahosts", "both.test"]);
+        let found = attempt.stderr(Stdio::null()).output().ok()?;
+        let found = String::from_utf8_lossy(&found.stdout).into_owned();
+        let has_both = ["127.0.0.1", "::1"].iter().all(|ip| found.contains(ip));
+        has_both.then(|| command.into_iter().map(str::to_owned).collect())
+    });
+    if wrapper.is_none() {
+        println!("skipped: needs unshare(1) and the permission to mount");
+    }
+    wrapper
+}
+
+fn all_addresses(server: &RunningServer) -> Vec<SocketAddr> {
+    let addrs = server.listeners()[0].addresses().iter();
+    addrs.filter_map(Addr::socket_addr).collect()
+}
+
+#[test]
+fn a_host_name_is_served_at_all_its_addresses_until_the_stop() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (true, Some(wrapper)) = (has_ipv6(), with_host_names(directory.path())) else {
+        return;
+    };
+    // The first program is async, the second one blocking.
+    for (program, name, listen) in [
+        (HELLO, "listener", "listener=both.test:0"),
+        (TWO_LISTENERS, "http", "http=both.test:0,admin=127.0.0.1:0"),
+    ] {
+        for reuseport in ["false", "true"] {
+            let server = Server::new(program)
+                .listen(listen)
+                .env("PREFORK_WORKERS", "2")
+                .env("PREFORK_REUSEPORT", reuseport)
+                .wrapper(wrapper.clone())
+                .start();
+            let addrs = all_addresses(&server);
+            let [one, other] = addrs[..] else {
+                panic!("{addrs:?}");
+            };
+            assert_eq!(one.port(), other.port());
+            assert_ne!(one.is_ipv4(), other.is_ipv4());
+            let announced = format!("{name}={one},{name}={other}");
+            server.wait_for_log(|line| line.contains(&format!("listening on {announced}")));
+            let child = server.wait_for_children(2)[0];
+            let addrs = prefork_tests::proc::variable(child.pid, "PREFORK_ADDRS");
+            assert!(addrs.is_some_and(|addrs| addrs.starts_with(&announced)));
+            for _ in 0..20 {
+                get(one, "/").expect("an answer");
+                get(other, "/").expect("an answer");
+            }
+            server.kill_child(0);
+            let waiting = [one, other, one, other].map(|addr| ask(addr, "/").expect("a queue"));
+            for client in waiting {
+                answer(client).expect("the other worker, or the replacement");
+            }
+            stop(server);
+            for addr in [one, other] {
+                TcpListener::bind(addr).expect("the address is free");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_ipv6_address_of_a_host_name_that_the_machine_does_not_have_is_left_out() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let Some(wrapper) = with_host_names(directory.path()) else {
+        return;
+    };
+    let server = Server::new(HELLO)
+        .listen("listener=far.test:0")
+        .wrapper(wrapper)
+        .start();
+    server.wait_for_log(|line| {
+        line.contains("listener 'listener' does not listen at [2001:db8::1]:")
+    });
+    assert_eq!(all_addresses(&server).len(), 1);
+    get(server.addr(), "/").expect("an answer");
+    stop(server);
+}
+
+#[test]
+fn a_program_that_takes_one_socket_refuses_a_name_with_several_addresses() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let Some(wrapper) = with_host_names(directory.path()) else {
+        return;
+    };
+    for explains in [false, true] {
+        let mut server = Server::new(RAW_STD).listen("both.test:0");
+        if explains {
+            server = server.env("PREFORK_EXPLAIN", "1");
+        }
+        let output = server.wrapper(wrapper.clone()).run();
+        assert_eq!(output.code(), Some(78), "{:?}", output.log);
+        let text = format!("{}{}", output.log.join("\n"), output.text());
+        for part in [
+            "both.test:0' has 2 addresses",
+            "127.0.0.1:0",
+            "[::1]:0",
+            "one socket",
+        ] {
+            assert!(text.contains(part), "no '{part}' in: {text}");
         }
     }
 }
@@ -125,7 +254,7 @@ fn an_address_that_another_one_covers_is_refused_before_anything_is_bound() {
             &[&covers, "covers", "remove one or change its port"],
         );
     }
-    let twice = format!("http=localhost:{port},admin=127.0.0.1:{port}");
+    let twice = format!("http=tcp4://localhost:{port},admin=127.0.0.1:{port}");
     let named = ["PREFORK_LISTEN", "(127.0.0.1:", "are the same address"];
     assert_refused(&refused(&twice, None), 78, &named);
 }

@@ -68,6 +68,13 @@ macro_rules! options {
                 /// brackets, a host name, or empty for all IPv4 interfaces. With port 0 the system
                 /// chooses the port. In a single text, commas separate the addresses.
                 ///
+                /// A host name listens at all of its addresses, of both families unless `network` or
+                /// the scheme chooses one. They have one port, also with port 0, and are one
+                /// listener. An IPv6 address that the machine does not have is left out with a
+                /// warning, if there is another address. What is one socket needs a name with one
+                /// address: a `TcpListener` of std or tokio, or a `UdpSocket`. `main` takes any name
+                /// as a `net::Listener` or `TlsListener`.
+                ///
                 /// An address can begin with a name, as in `http=0.0.0.0:8080`. A name consists of
                 /// `a` to `z`, `0` to `9` and `_`. A listener with a name goes to the argument of
                 /// `main` with the same name, and to no other argument. Listeners without a name go
@@ -134,9 +141,10 @@ macro_rules! options {
                 ///
                 /// | value | an empty host is | a host name is |
                 /// |---|---|---|
-                /// | not set, `"tcp4"` | all IPv4 interfaces | its first IPv4 address |
-                /// | `"tcp6"` | all IPv6 interfaces, without IPv4 | its first IPv6 address |
-                /// | `"tcp"` | all interfaces of both families | its first address |
+                /// | not set | all IPv4 interfaces | all its addresses |
+                /// | `"tcp4"` | all IPv4 interfaces | its IPv4 addresses |
+                /// | `"tcp6"` | all IPv6 interfaces, without IPv4 | its IPv6 addresses |
+                /// | `"tcp"` | all interfaces of both families | all its addresses |
                 ///
                 /// An IP address has its own family; with `"tcp4"` or `"tcp6"`, an IP address of
                 /// the other family is rejected. If an IPv4 listener has the same port, an empty

@@ -136,8 +136,9 @@ impl Prefork {
     ///
     /// Use it for options of sockets that prefork does not have, such as `SO_BINDTODEVICE`,
     /// `TCP_FASTOPEN` or `SO_RCVBUF`. The info has the name, the address and the transport; port 0
-    /// stays 0. With `reuseport`, each slot has a socket. Sockets that the process inherited
-    /// (`fd:3`) are not passed. If the function returns an error or panics, the start fails with
+    /// stays 0. With `reuseport`, each slot has a socket. A host name has a socket for each of its
+    /// addresses: the info then has that address only, with the port of the first one. Sockets that
+    /// the process inherited (`fd:3`) are not passed. If the function returns an error or panics, the start fails with
     /// [`Error::Listen`](crate::Error::Listen), and nothing stays bound.
     ///
     /// Default: nothing. Since 0.1.0.

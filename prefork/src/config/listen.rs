@@ -18,6 +18,8 @@ pub(crate) struct ListenSpec {
     pub(crate) endpoint: Endpoint,
     pub(crate) transport: Transport,
     pub(crate) options: ListenerOptions,
+    /// `main` takes it as a socket of std or tokio, so it must have one address.
+    pub(crate) is_raw: bool,
 }
 
 /// Gives every address a name and a port. Records an error for each that has no port, and uses port
@@ -108,6 +110,7 @@ impl From<Address> for ListenSpec {
             endpoint,
             transport: address.transport,
             options: address.options,
+            is_raw: false,
         }
     }
 }

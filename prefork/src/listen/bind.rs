@@ -23,14 +23,23 @@ use crate::sys;
 use crate::sys::addr::from_sock_addr;
 use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};
 
-/// The listening sockets of one address: one that all slots share, or one per slot.
+/// The listening sockets of one listener.
 #[derive(Debug)]
 pub(crate) struct BoundListener {
     pub(crate) info: ListenerInfo,
-    /// How the sockets were bound, with the real port.
-    target: BindTarget,
     /// Whether workers wait in `accept(2)` itself.
     is_blocking: bool,
+    /// One for each address of the info.
+    addresses: Vec<BoundAddress>,
+    /// The addresses of its host name that this machine does not have.
+    left_out: Vec<(Addr, io::Error)>,
+}
+
+/// The listening sockets of one address: one that all slots share, or one per slot.
+#[derive(Debug)]
+struct BoundAddress {
+    /// How the sockets were bound, with the real port.
+    target: BindTarget,
     /// The file of a unix socket. It is removed before the socket is closed, so that no other
     /// master takes it for a stale one meanwhile.
     file: Option<SocketFile>,
@@ -108,8 +117,9 @@ pub(crate) fn bind_all(
     // Port 0 comes last: the kernel must not choose a port that another entry of the list names.
     for is_any_port in [false, true] {
         for ((spec, target), bound) in specs.iter().zip(&targets).zip(&mut bound) {
-            let addr = target.address.socket_addr();
-            if addr.is_some_and(|addr| addr.port() == 0) == is_any_port {
+            // All addresses of a listener have one port.
+            let mut addrs = target.sockets.iter().map(|one| one.address.socket_addr());
+            if addrs.any(|addr| addr.is_some_and(|addr| addr.port() == 0)) == is_any_port {
                 *bound = Some(bind_with_retry(spec, target, binding, give_up_at)?);
             }
         }
@@ -123,35 +133,83 @@ fn bind_with_retry(
     binding: BindOptions<'_>,
     give_up_at: Instant,
 ) -> Result<BoundListener, Error> {
-    let mut target = BindTarget::new(spec, resolved, binding.defaults, binding.on_socket);
+    let target = |socket| {
+        let (owner, hook) = (resolved.owner, binding.on_socket);
+        BindTarget::new(spec, socket, owner, binding.defaults, hook)
+    };
+    let targets: Vec<BindTarget> = resolved.sockets.iter().map(target).collect();
     let sharing = if resolved.has_slots(spec) {
         binding.sharing
     } else {
         Sharing::Shared
     };
-    let interval = match target.info.address {
+    let interval = match targets[0].info.address() {
         Addr::UnixPath(_) => RECONNECT_INTERVAL,
         _ => RETRY_INTERVAL,
     };
+    let mut last = 0;
     let opened = retry_while_in_use(give_up_at, interval, || {
-        open(&mut target, sharing, give_up_at)
+        open_all(&targets, sharing, give_up_at, &mut last)
     });
-    let (sockets, file) = opened.map_err(listen_error(&target.info))?;
+    opened.map_err(listen_error(&targets[last].info))
+}
+
+/// Opens the sockets of all addresses of a listener, or of none.
+///
+/// With port 0, the kernel chooses the port of the first address. If it is in use at another one,
+/// the error is that of a port in use, and the next call gets another port. IPv6 addresses that this
+/// machine does not have are left out if there is another address. `last` becomes the index of the
+/// address with the error.
+fn open_all(
+    targets: &[BindTarget],
+    sharing: Sharing,
+    give_up_at: Instant,
+    last: &mut usize,
+) -> Result<BoundListener, BindFailure> {
+    let mut addresses: Vec<BoundAddress> = Vec::new();
+    let mut left_out = Vec::new();
+    for (index, target) in targets.iter().enumerate() {
+        *last = index;
+        let mut target = target.clone();
+        if let Some(first) = addresses.first() {
+            target.use_port_of(&first.target);
+        }
+        match open(&mut target, sharing, give_up_at) {
+            Ok((sockets, file)) => addresses.push(BoundAddress {
+                target,
+                file,
+                sockets,
+            }),
+            Err((_, error)) if target.is_absent(&error) && targets.len() > 1 => {
+                left_out.push((target.info.address().clone(), error));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    let infos = addresses.iter().map(|bound| bound.target.info.clone());
+    let info = infos.reduce(|mut info, other| {
+        info.merge(other);
+        info
+    });
+    let Some(info) = info else {
+        let last = left_out.pop().map(|(_, error)| error);
+        let last = last.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
+        return Err(("bind", last));
+    };
     Ok(BoundListener {
-        info: target.info.clone(),
-        target,
+        info,
         is_blocking: false,
-        file,
-        sockets,
+        addresses,
+        left_out,
     })
 }
 
 fn listen_error(info: &ListenerInfo) -> impl FnOnce(BindFailure) -> Error {
     move |(call, source)| Error::Listen {
         listener: info.name.clone(),
-        address: info.address.to_string(),
+        address: info.address().to_string(),
         call,
-        source: name_own_socket(source, &info.address),
+        source: name_own_socket(source, info.address()),
     }
 }
 
@@ -217,10 +275,10 @@ enum ReusePort {
     On,
 }
 
-/// The sockets of one listener, and the file of a unix socket.
+/// The sockets of one address, and the file of a unix socket.
 type OpenedSockets = (Vec<Socket>, Option<SocketFile>);
 
-/// Opens the sockets of a listener. Sets the address to the real one, if the port was 0.
+/// Opens the sockets of an address. Sets the address to the real one, if the port was 0.
 fn open(
     target: &mut BindTarget,
     sharing: Sharing,
@@ -235,7 +293,7 @@ fn open(
         }
         return Ok((vec![socket], None));
     }
-    if let Addr::UnixPath(path) = &target.info.address {
+    if let Addr::UnixPath(path) = target.info.address() {
         let socket = target.socket()?;
         let file = SocketFile::bind(&socket, path, target.owner, || target.listen(&socket))?;
         return Ok((vec![socket], Some(file)));
@@ -263,7 +321,7 @@ fn bind(
     let local = first.local_addr();
     let local = local.map_err(|source| ("read the address of", source))?;
     if let Some(real) = from_sock_addr(&local) {
-        target.info.address = real;
+        target.set_address(real);
     }
     let mut sockets = vec![first];
     let Sharing::PerSlot(slots @ 2..) = sharing else {
@@ -313,7 +371,7 @@ pub(crate) fn set_blocking_modes(
 ) -> io::Result<()> {
     for (index, bound) in listeners.iter_mut().enumerate() {
         bound.is_blocking = blocking.contains(&index);
-        for socket in &bound.sockets {
+        for socket in bound.addresses.iter().flat_map(|one| &one.sockets) {
             socket.set_nonblocking(!bound.is_blocking)?;
         }
     }
@@ -324,63 +382,95 @@ pub(crate) fn set_blocking_modes(
 /// them.
 pub(crate) fn close_left_over(listeners: &[BoundListener]) -> Option<String> {
     close_unused(|number| {
-        let mut fds = listeners.iter().map(|bound| bound.target.fd);
-        fds.any(|fd| fd == Some(number))
+        let mut addresses = listeners.iter().flat_map(|bound| &bound.addresses);
+        addresses.any(|one| one.target.fd == Some(number))
     })
 }
 
+/// Returns a warning for each listener some of whose addresses this machine does not have.
+pub(crate) fn left_out_warnings(listeners: &[BoundListener]) -> impl Iterator<Item = String> {
+    let warning = |bound: &BoundListener| {
+        let (_, error) = bound.left_out.first()?;
+        let left_out = bound
+            .left_out
+            .iter()
+            .map(|(address, _)| address.to_string());
+        let (name, left_out) = (bound.info.name(), left_out.collect::<Vec<_>>().join(", "));
+        Some(format!(
+            "listener '{name}' does not listen at {left_out}, an address of its host that this \
+             machine does not have: {error}"
+        ))
+    };
+    listeners.iter().filter_map(warning)
+}
+
 impl BoundListener {
-    /// All sockets, in slot order; one if all slots share it.
+    /// All sockets: those of each address in slot order; one per address if all slots share it.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.sockets.iter().map(AsFd::as_fd)
+        let sockets = self.addresses.iter().flat_map(|one| &one.sockets);
+        sockets.map(AsFd::as_fd)
     }
 
     /// Replaces a socket on which another process has called `shutdown(2)`.
+    ///
+    /// `index` is its place among [`sockets`](Self::sockets).
     ///
     /// Returns the old socket, for `close_sockets`. Its address is free although copies of
     /// it are open.
     ///
     /// # Errors
     /// The address cannot be bound again. The old socket stays.
-    pub(crate) fn rebind(&mut self, index: usize) -> Result<Self, Error> {
-        let port = match self.sockets.len() {
+    pub(crate) fn rebind(&mut self, mut index: usize) -> Result<Self, Error> {
+        let is_blocking = self.is_blocking;
+        let has_it = |one: &&mut BoundAddress| {
+            let count = one.sockets.len();
+            let is_here = index < count;
+            index -= if is_here { 0 } else { count };
+            is_here
+        };
+        let found = self.addresses.iter_mut().find(has_it);
+        let bound = found.expect("the index is that of a socket");
+        let port = match bound.sockets.len() {
             1 => ReusePort::Off,
             _ => ReusePort::On,
         };
-        let opened = match (self.target.fd, &self.info.address) {
+        let opened = match (bound.target.fd, bound.target.info.address()) {
             (Some(_), _) => {
                 let reason = "another process has shut the socket down";
                 Err(("use", io::Error::other(reason)))
             }
-            (_, Addr::UnixPath(_)) => open(&mut self.target, Sharing::Shared, Instant::now())
+            (_, Addr::UnixPath(_)) => open(&mut bound.target, Sharing::Shared, Instant::now())
                 .map(|(mut sockets, file)| (sockets.swap_remove(0), file)),
-            (_, _) => bind_one(&self.target, port).and_then(|socket| {
-                self.target.listen(&socket)?;
+            (_, _) => bind_one(&bound.target, port).and_then(|socket| {
+                bound.target.listen(&socket)?;
                 Ok((socket, None))
             }),
         };
         let opened = opened.and_then(|(socket, file)| {
-            let mode = socket.set_nonblocking(!self.is_blocking);
+            let mode = socket.set_nonblocking(!is_blocking);
             mode.map_err(|source| ("set O_NONBLOCK for", source))?;
             Ok((socket, file))
         });
-        let opened = opened.map_err(listen_error(&self.info));
-        let (socket, file) = opened?;
-        if let Some(replaced) = std::mem::replace(&mut self.file, file) {
+        let (socket, file) = opened.map_err(listen_error(&bound.target.info))?;
+        if let Some(replaced) = std::mem::replace(&mut bound.file, file) {
             replaced.leave();
         }
         Ok(Self {
-            info: self.info.clone(),
-            target: self.target.clone(),
-            is_blocking: self.is_blocking,
-            file: None,
-            sockets: vec![std::mem::replace(&mut self.sockets[index], socket)],
+            info: bound.target.info.clone(),
+            is_blocking,
+            addresses: vec![BoundAddress {
+                target: bound.target.clone(),
+                file: None,
+                sockets: vec![std::mem::replace(&mut bound.sockets[index], socket)],
+            }],
+            left_out: Vec::new(),
         })
     }
 
-    /// The socket that children of this slot accept from.
-    pub(crate) fn socket_of(&self, slot: usize) -> BorrowedFd<'_> {
-        self.sockets[slot % self.sockets.len()].as_fd()
+    /// The sockets that children of this slot accept from: one for each address.
+    pub(crate) fn sockets_of(&self, slot: usize) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let all = self.addresses.iter().map(|one| &one.sockets);
+        all.map(move |sockets| sockets[slot % sockets.len()].as_fd())
     }
 
     /// Stops listening, also on copies of the sockets in other processes.
@@ -397,6 +487,22 @@ impl BoundListener {
     /// data (`SO_LINGER` in `socket(7)`).
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     pub(crate) fn close_sockets(self) {
+        for one in self.addresses {
+            one.close_sockets();
+        }
+    }
+
+    /// Returns the descriptors of the first slot and the files, and drops the rest.
+    pub(crate) fn into_parts(self) -> (Vec<OwnedFd>, Vec<SocketFile>) {
+        let part = |mut one: BoundAddress| (OwnedFd::from(one.sockets.swap_remove(0)), one.file);
+        let (fds, files): (_, Vec<_>) = self.addresses.into_iter().map(part).unzip();
+        (fds, files.into_iter().flatten().collect())
+    }
+}
+
+impl BoundAddress {
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    fn close_sockets(self) {
         drop(self.file);
         if self.target.fd.is_some() {
             return;
@@ -408,11 +514,6 @@ impl BoundListener {
             let _ = socket.set_linger(None);
         }
     }
-
-    /// Returns the descriptor of the first slot and its file, and drops the rest.
-    pub(crate) fn into_parts(mut self) -> (OwnedFd, Option<SocketFile>) {
-        (self.sockets.swap_remove(0).into(), self.file)
-    }
 }
 
 #[cfg(test)]
@@ -423,6 +524,7 @@ mod tests {
     use socket2::Type;
 
     use super::super::open_socket::address_of;
+    use super::super::resolve::ResolvedSocket;
     use super::super::unix_file::FileOwner;
     use super::*;
 
@@ -444,17 +546,21 @@ mod tests {
         ..SHARED
     };
 
+    /// The sockets of a listener with one address.
+    fn sockets_of(bound: &BoundListener) -> &[Socket] {
+        let [one] = &bound.addresses[..] else {
+            panic!("{:?}", bound.info);
+        };
+        &one.sockets
+    }
+
     fn addr_of(bound: &BoundListener) -> SocketAddr {
         bound.info.socket_addr().expect("an IP address")
     }
 
     fn target(addr: SocketAddr, only_v6: Option<bool>) -> BindTarget {
         BindTarget {
-            info: ListenerInfo {
-                name: "http".to_owned(),
-                address: Addr::Ip(addr),
-                transport: Transport::Stream,
-            },
+            info: ListenerInfo::new("http".to_owned(), Addr::Ip(addr), Transport::Stream),
             fd: None,
             only_v6,
             owner: FileOwner::default(),
@@ -481,19 +587,160 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_host_and_a_host_name_are_ipv4() {
-        let bound = bind_all(&[address(":0"), address("localhost:0")], SHARED).expect("free ports");
-        assert!(bound.iter().all(|listener| addr_of(listener).is_ipv4()));
+    fn an_empty_host_is_ipv4() {
+        let bound = bind_all(&[address(":0")], SHARED).expect("a free port");
+        assert!(addr_of(&bound[0]).is_ipv4());
+    }
+
+    /// Binds a listener whose host name has these addresses.
+    fn bind_host(
+        ips: &[&str],
+        port: u16,
+        binding: BindOptions<'_>,
+    ) -> Result<BoundListener, Error> {
+        let socket = |ip: &&str| ResolvedSocket {
+            address: Addr::Ip(SocketAddr::new(ip.parse().expect("an IP address"), port)),
+            fd: None,
+            only_v6: None,
+        };
+        let resolved = ResolvedTarget {
+            sockets: ips.iter().map(socket).collect(),
+            owner: FileOwner::default(),
+        };
+        let give_up_at = Instant::now() + binding.timeout;
+        bind_with_retry(&address("host:0"), &resolved, binding, give_up_at)
+    }
+
+    #[test]
+    fn a_host_listens_at_all_its_addresses_at_one_port() {
+        for binding in [SHARED, PER_SLOT] {
+            let bound = bind_host(&["127.0.0.1", "::1", "127.0.0.2"], 0, binding).expect("free");
+            let addrs: Vec<_> = bound
+                .info
+                .addresses()
+                .iter()
+                .map(Addr::socket_addr)
+                .collect();
+            let port = addr_of(&bound).port();
+            let expected = ["127.0.0.1", "::1", "127.0.0.2"];
+            let expected = expected.map(|ip| Some(SocketAddr::new(ip.parse().expect("IP"), port)));
+            assert_eq!(addrs, expected);
+            for addr in addrs.into_iter().flatten() {
+                std::net::TcpStream::connect(addr).expect("it listens");
+            }
+            let locals = |slot| -> Vec<_> {
+                let sockets = bound.sockets_of(slot);
+                let local = |fd| socket2::SockRef::from(&fd).local_addr().expect("bound");
+                sockets.map(|fd| local(fd).as_socket()).collect()
+            };
+            assert_eq!(
+                (locals(0), locals(2)),
+                (expected.to_vec(), expected.to_vec())
+            );
+            assert_eq!(left_out_warnings(&[bound]).count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_in_use_at_another_address_of_the_host_is_replaced() {
+        let taken = Arc::new(std::sync::Mutex::new(None));
+        let note = Arc::clone(&taken);
+        // Another process takes the port that the kernel chose for the first address.
+        let hook = OnSocket::new(move |_, info| {
+            let addr = info.socket_addr().expect("an IP address");
+            let mut taken = note.lock().expect("no panic");
+            if addr.port() != 0 && taken.is_none() {
+                *taken = Some(std::net::TcpListener::bind(addr)?);
+            }
+            Ok(())
+        });
+        let options = BindOptions {
+            on_socket: Some(&hook),
+            ..SHARED
+        };
+        let bound = bind_host(&["127.0.0.1", "127.0.0.3"], 0, options).expect("another port");
+        let taken = taken.lock().expect("no panic").take().expect("it was free");
+        let taken = taken.local_addr().expect("bound");
+        assert_ne!(addr_of(&bound).port(), taken.port());
+        let ports = bound.info.addresses().iter().filter_map(Addr::socket_addr);
+        assert!(
+            ports
+                .map(|addr| addr.port())
+                .eq([addr_of(&bound).port(); 2])
+        );
+    }
+
+    #[test]
+    fn a_port_in_use_at_one_address_is_an_error_that_names_it_and_binds_nothing() {
+        let holder = std::net::TcpListener::bind("127.0.0.4:0").expect("a free port");
+        let port = holder.local_addr().expect("bound").port();
+        let options = BindOptions {
+            timeout: Duration::ZERO,
+            ..SHARED
+        };
+        let error = bind_host(&["127.0.0.5", "127.0.0.4"], port, options).expect_err("in use");
+        let text = error.report();
+        assert!(text.contains(&format!("127.0.0.4:{port}")), "{text}");
+        std::net::TcpListener::bind(("127.0.0.5", port)).expect("it is free");
+    }
+
+    #[test]
+    fn an_ipv6_address_that_the_machine_does_not_have_is_left_out_with_a_warning() {
+        // RFC 3849 reserves these addresses for documents.
+        let absent = "2001:db8::1";
+        let bound = bind_host(&[absent, "127.0.0.1", "fe80::1"], 0, SHARED).expect("a free port");
+        assert_eq!(bound.info.addresses().len(), 1);
+        assert!(addr_of(&bound).is_ipv4());
+        let warnings: Vec<String> = left_out_warnings(&[bound]).collect();
+        assert_eq!(warnings.len(), 1);
+        assert!(
+            warnings[0]
+                .starts_with("listener 'http' does not listen at [2001:db8::1]:0, [fe80::1]:"),
+            "{warnings:?}"
+        );
+        let error = bind_host(&[absent, absent], 0, SHARED).expect_err("there is no other");
+        assert!(error.to_string().contains(absent), "{error}");
+        bind_host(&[absent], 0, SHARED).expect_err("there is no other");
+        // An IPv4 address of another machine is a mistake.
+        bind_host(&["127.0.0.1", "192.0.2.1"], 0, SHARED).expect_err("no such address");
+    }
+
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    #[test]
+    fn each_socket_of_a_host_is_bound_again_at_its_address() {
+        for binding in [SHARED, PER_SLOT] {
+            let mut bound = bind_host(&["127.0.0.1", "127.0.0.2"], 0, binding).expect("free");
+            let local = |bound: &BoundListener, index| {
+                let fd = bound.sockets().nth(index).expect("a socket");
+                let local = socket2::SockRef::from(&fd).local_addr().expect("bound");
+                local.as_socket().expect("an IP address")
+            };
+            for index in 0..bound.sockets().count() {
+                let before = local(&bound, index);
+                let fd = bound.sockets().nth(index).expect("a socket");
+                let down = socket2::SockRef::from(&fd).shutdown(std::net::Shutdown::Both);
+                down.expect("it listens");
+                let old = bound.rebind(index).expect("the address is free");
+                assert_eq!(old.info.socket_addr(), Some(before));
+                old.close_sockets();
+                assert_eq!(local(&bound, index), before);
+                std::net::TcpStream::connect(before).expect("it listens");
+            }
+            let addrs: Vec<_> = bound.info.addresses().to_vec();
+            bound.close_sockets();
+            for addr in addrs.iter().filter_map(Addr::socket_addr) {
+                std::net::TcpStream::connect(addr).expect_err("it is closed");
+            }
+        }
     }
 
     #[test]
     fn every_slot_has_its_own_socket_at_the_same_address() {
         let bound = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
         let local = |socket: &Socket| socket.local_addr().ok().and_then(|addr| addr.as_socket());
-        assert_eq!(bound[0].sockets.len(), 3);
+        assert_eq!(sockets_of(&bound[0]).len(), 3);
         assert!(
-            bound[0]
-                .sockets
+            sockets_of(&bound[0])
                 .iter()
                 .all(|s| local(s) == Some(addr_of(&bound[0])))
         );
@@ -591,7 +838,7 @@ mod tests {
         let connect =
             || std::net::TcpStream::connect(addr_of(&bound[0])).expect("the queue has space");
         let _clients: Vec<_> = (0..200).map(|_| connect()).collect();
-        for socket in &bound[0].sockets {
+        for socket in sockets_of(&bound[0]) {
             socket.set_nonblocking(true).expect("the socket is open");
             assert!(
                 socket.accept().is_ok(),
@@ -637,8 +884,7 @@ mod tests {
         for binding in [SHARED, PER_SLOT] {
             let bound = bind_all(&[address("127.0.0.1:0")], binding).expect("a free port");
             let bound = bound.into_iter().next().expect("one address");
-            let copies: Vec<_> = bound
-                .sockets
+            let copies: Vec<_> = sockets_of(&bound)
                 .iter()
                 .map(|socket| socket.try_clone().expect("descriptors"))
                 .collect();
@@ -699,10 +945,13 @@ mod tests {
         ] {
             let bound = bound(&text).expect(&text);
             assert_eq!(
-                (bound.sockets.len(), bound.info.transport()),
+                (sockets_of(&bound).len(), bound.info.transport()),
                 (1, transport)
             );
-            let fd = bound.sockets[0].try_clone().expect("descriptors").into();
+            let fd = sockets_of(&bound)[0]
+                .try_clone()
+                .expect("descriptors")
+                .into();
             let found = address_of(&fd, transport);
             assert_eq!(found.as_ref(), Ok(bound.info.address()), "{text}");
         }
@@ -733,7 +982,7 @@ mod tests {
         let bound = bound(&text).expect("it listens");
         let addr = addr_of(&bound);
         assert_eq!(Some(addr), holder.local_addr().ok());
-        assert_eq!(bound.sockets[0].tcp_nodelay().ok(), Some(true));
+        assert_eq!(sockets_of(&bound)[0].tcp_nodelay().ok(), Some(true));
         #[cfg(all(target_os = "linux", not(prefork_portable)))]
         bound.close_sockets();
         std::net::TcpStream::connect(addr).expect("the holder still listens");
@@ -765,13 +1014,12 @@ mod tests {
     fn the_options_of_a_listener_are_set() {
         let bound = bound("127.0.0.1:0?nodelay=true").expect("a free port");
         assert!(
-            bound
-                .sockets
+            sockets_of(&bound)
                 .iter()
                 .all(|socket| socket.tcp_nodelay().unwrap_or(false))
         );
         let client = std::net::TcpStream::connect(addr_of(&bound)).expect("it listens");
-        let accepted = bound.sockets.iter().find_map(|socket| {
+        let accepted = sockets_of(&bound).iter().find_map(|socket| {
             socket.set_nonblocking(true).expect("a socket");
             socket.accept().ok()
         });
@@ -797,8 +1045,7 @@ mod tests {
         };
         let bound = bind_all(&[address("127.0.0.1:0")], options).expect("a free port");
         assert!(
-            bound[0]
-                .sockets
+            sockets_of(&bound[0])
                 .iter()
                 .all(|s| s.keepalive().unwrap_or(false))
         );
@@ -836,10 +1083,10 @@ mod tests {
         ];
         let list = list.map(address);
         let bound = bind_all(&list, options).expect("free ports");
-        let nodelay = bound.iter().map(|b| b.sockets[0].tcp_nodelay().ok());
+        let nodelay = bound.iter().map(|b| sockets_of(b)[0].tcp_nodelay().ok());
         assert!(nodelay.eq([Some(true), Some(false), Some(true)]));
-        assert_eq!(bound[0].sockets[0].only_v6().ok(), Some(true));
-        assert_eq!(bound[2].sockets[0].only_v6().ok(), Some(false));
+        assert_eq!(sockets_of(&bound[0])[0].only_v6().ok(), Some(true));
+        assert_eq!(sockets_of(&bound[2])[0].only_v6().ok(), Some(false));
     }
 
     #[test]
@@ -861,7 +1108,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("app.sock");
         let mut bound = bound(&format!("unix:{}", path.display())).expect("a free path");
-        let down = bound.sockets[0].shutdown(std::net::Shutdown::Both);
+        let down = sockets_of(&bound)[0].shutdown(std::net::Shutdown::Both);
         down.expect("it listens");
         std::os::unix::net::UnixStream::connect(&path).expect_err("it is shut down");
         let old = bound.rebind(0).expect("the file is stale");

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use prefork_options::{Addr, Transport};
 use socket2::{SockAddr, Socket, Type};
 
 use super::ListenerInfo;
-use super::resolve::ResolvedTarget;
+use super::resolve::{ResolvedSocket, lacks_zone};
 use super::unix_file::{BindFailure, FileOwner};
 use crate::config::ListenSpec;
 use crate::sys::addr::to_sock_addr;
@@ -45,9 +46,10 @@ impl fmt::Debug for OnSocket {
     }
 }
 
-/// What the system calls need to know to open a socket.
+/// What the system calls need to know to open the sockets of one address.
 #[derive(Debug, Clone)]
 pub(super) struct BindTarget {
+    /// Has one address.
     pub(super) info: ListenerInfo,
     /// The open descriptor that is used instead of a new socket.
     pub(super) fd: Option<RawFd>,
@@ -63,20 +65,17 @@ pub(super) struct BindTarget {
 impl BindTarget {
     pub(super) fn new(
         spec: &ListenSpec,
-        resolved: &ResolvedTarget,
+        resolved: &ResolvedSocket,
+        owner: FileOwner,
         defaults: SocketDefaults,
         on_socket: Option<&OnSocket>,
     ) -> Self {
         let options = &spec.options;
         Self {
-            info: ListenerInfo {
-                name: spec.name.clone(),
-                address: resolved.address.clone(),
-                transport: spec.transport,
-            },
+            info: ListenerInfo::new(spec.name.clone(), resolved.address.clone(), spec.transport),
             fd: resolved.fd,
             only_v6: resolved.only_v6,
-            owner: resolved.owner,
+            owner,
             relisten: options.backlog.is_some(),
             backlog: options.backlog.unwrap_or(defaults.backlog),
             nodelay: options.nodelay.or(defaults.nodelay.then_some(true)),
@@ -84,12 +83,36 @@ impl BindTarget {
         }
     }
 
+    pub(super) fn set_address(&mut self, address: Addr) {
+        self.info = ListenerInfo::new(self.info.name.clone(), address, self.info.transport);
+    }
+
+    /// Replaces port 0 by the port of another address of the listener.
+    pub(super) fn use_port_of(&mut self, other: &Self) {
+        if let (Some(mut addr), Some(other)) = (self.info.socket_addr(), other.info.socket_addr())
+            && addr.port() == 0
+        {
+            addr.set_port(other.port());
+            self.set_address(Addr::Ip(addr));
+        }
+    }
+
+    /// Whether the error means that this machine does not have the IPv6 address, or no IPv6 at all.
+    pub(super) fn is_absent(&self, error: &io::Error) -> bool {
+        let addr = self.info.socket_addr().filter(SocketAddr::is_ipv6);
+        addr.is_some_and(|addr| match error.raw_os_error() {
+            Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT) => true,
+            Some(libc::EINVAL) => lacks_zone(&addr),
+            _ => false,
+        })
+    }
+
     fn is_stream(&self) -> bool {
         self.info.transport != Transport::Datagram
     }
 
     pub(super) fn sock_addr(&self) -> Result<SockAddr, BindFailure> {
-        to_sock_addr(&self.info.address).map_err(|source| ("bind", source))
+        to_sock_addr(self.info.address()).map_err(|source| ("bind", source))
     }
 
     /// Opens a socket, sets its options and calls `on_socket`. Binds nothing.
@@ -103,7 +126,7 @@ impl BindTarget {
         // With an IP address, the default protocols are TCP and UDP.
         let socket = Socket::new(self.sock_addr()?.domain(), kind, None);
         let socket = socket.map_err(at("open a socket for"))?;
-        if matches!(self.info.address, Addr::Ip(_)) && self.is_stream() {
+        if matches!(self.info.address(), Addr::Ip(_)) && self.is_stream() {
             // Connections of an earlier run in TIME_WAIT do not block the port (socket(7)). Two UDP
             // sockets with the flag would share a port.
             socket
@@ -124,7 +147,7 @@ impl BindTarget {
 
     /// Accepted connections inherit the option from their listener.
     pub(super) fn set_nodelay(&self, socket: &Socket) -> Result<(), BindFailure> {
-        match (self.nodelay, &self.info.address) {
+        match (self.nodelay, self.info.address()) {
             (Some(nodelay), Addr::Ip(_)) if self.is_stream() => socket
                 .set_tcp_nodelay(nodelay)
                 .map_err(|source| ("set TCP_NODELAY for", source)),

@@ -13,7 +13,8 @@ use crate::error::Error;
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
 
-/// The listeners as text, separated by commas, in the order of the descriptors.
+/// The sockets as text, separated by commas, in the order of the descriptors. The sockets of one
+/// listener have one name.
 const ADDRS_VARIABLE: &str = "PREFORK_ADDRS";
 
 /// The descriptor of the memory file with certificates and key, if there is one.
@@ -38,37 +39,46 @@ pub(crate) fn listen_env(
     listeners: &[BoundListener],
     tls: Option<RawFd>,
 ) -> Vec<(&'static str, String)> {
-    let join = |separator: &str, text: &dyn Fn(&BoundListener) -> String| {
-        let texts: Vec<String> = listeners.iter().map(text).collect();
-        texts.join(separator)
-    };
+    let infos = || listeners.iter().map(|bound| &bound.info);
+    let names = infos().flat_map(|info| info.addresses().iter().map(|_| info.name()));
+    let names: Vec<&str> = names.collect();
+    let addrs: Vec<String> = infos().map(ToString::to_string).collect();
     let mut variables = vec![
-        ("LISTEN_FDS", listeners.len().to_string()),
-        (
-            "LISTEN_FDNAMES",
-            join(":", &|bound| bound.info.name.clone()),
-        ),
-        (ADDRS_VARIABLE, join(",", &|bound| bound.info.to_string())),
+        ("LISTEN_FDS", names.len().to_string()),
+        ("LISTEN_FDNAMES", names.join(":")),
+        (ADDRS_VARIABLE, addrs.join(",")),
     ];
     variables.extend(tls.map(|fd| (TLS_VARIABLE, fd.to_string())));
     variables
 }
 
-/// A listening socket that the master passed.
+/// A listener that the master passed.
 #[derive(Debug)]
 pub(crate) struct InheritedListener {
     pub(crate) info: ListenerInfo,
-    pub(crate) fd: OwnedFd,
-    /// The file of a unix socket that this process bound itself.
-    pub(crate) file: Option<SocketFile>,
+    /// One socket for each address, in their order.
+    pub(crate) fds: Vec<OwnedFd>,
+    /// The files of unix sockets that this process bound itself.
+    pub(crate) files: Vec<SocketFile>,
 }
 
-/// For a process that bound the socket itself.
+impl InheritedListener {
+    /// A listener with one socket.
+    pub(crate) fn new(info: ListenerInfo, fd: OwnedFd) -> Self {
+        Self {
+            info,
+            fds: vec![fd],
+            files: Vec::new(),
+        }
+    }
+}
+
+/// For a process that bound the sockets itself.
 impl From<BoundListener> for InheritedListener {
     fn from(bound: BoundListener) -> Self {
         let info = bound.info.clone();
-        let (fd, file) = bound.into_parts();
-        Self { info, fd, file }
+        let (fds, files) = bound.into_parts();
+        Self { info, fds, files }
     }
 }
 
@@ -78,6 +88,13 @@ pub(crate) struct InheritedFds {
     pub(crate) listeners: Vec<InheritedListener>,
     /// The memory file with certificates and key. Its content is not checked yet.
     pub(crate) tls: Option<OwnedFd>,
+}
+
+impl InheritedFds {
+    /// The number of sockets, which have the first descriptors.
+    pub(crate) fn sockets(&self) -> usize {
+        self.listeners.iter().map(|one| one.fds.len()).sum()
+    }
 }
 
 /// Takes over the descriptors that the variables announce.
@@ -95,23 +112,32 @@ pub(crate) fn inherit(lookup: impl Fn(&str) -> Option<String>) -> Result<Inherit
     let announced = parse_addrs(&addrs)?;
     if count != announced.len().to_string() {
         let reason = format!(
-            "expected {}, the number of listeners in {ADDRS_VARIABLE}",
+            "expected {}, the number of addresses in {ADDRS_VARIABLE}",
             announced.len()
         );
         return Err(invalid("LISTEN_FDS", reason));
     }
     let tls = lookup(TLS_VARIABLE).map(|number| adopt_tls(&number, announced.len()));
-    let listeners = (FIRST_FD..)
-        .zip(announced)
-        .map(|(number, info)| adopt(number, info));
+    let mut listeners: Vec<InheritedListener> = Vec::new();
+    for (number, info) in (FIRST_FD..).zip(announced) {
+        let fd = adopt(number, &info)?;
+        match listeners.last_mut() {
+            // The sockets of one listener follow each other.
+            Some(last) if last.info.is_same_listener(&info) => {
+                last.info.merge(info);
+                last.fds.push(fd);
+            }
+            _ => listeners.push(InheritedListener::new(info, fd)),
+        }
+    }
     Ok(InheritedFds {
-        listeners: listeners.collect::<Result<_, _>>()?,
+        listeners,
         tls: tls.transpose()?,
     })
 }
 
-/// The descriptor follows the channel, which follows the listeners.
-fn adopt_tls(number: &str, listeners: usize) -> Result<OwnedFd, Error> {
+/// The descriptor follows the channel, which follows the sockets.
+fn adopt_tls(number: &str, sockets: usize) -> Result<OwnedFd, Error> {
     let refuse = |reason: &str| {
         invalid(
             TLS_VARIABLE,
@@ -119,7 +145,7 @@ fn adopt_tls(number: &str, listeners: usize) -> Result<OwnedFd, Error> {
         )
     };
     let expected = number.parse().ok().filter(|number: &RawFd| {
-        usize::try_from(number.saturating_sub(FIRST_FD)) == Ok(listeners + 1)
+        usize::try_from(number.saturating_sub(FIRST_FD)) == Ok(sockets + 1)
     });
     let number = expected.ok_or_else(|| refuse("not the descriptor after the channel"))?;
     sys::fds::adopt(number).map_err(|_| refuse("not open"))
@@ -143,7 +169,7 @@ fn parse_addrs(text: &str) -> Result<Vec<ListenerInfo>, Error> {
         .collect()
 }
 
-fn adopt(number: RawFd, info: ListenerInfo) -> Result<InheritedListener, Error> {
+fn adopt(number: RawFd, info: &ListenerInfo) -> Result<OwnedFd, Error> {
     let refuse = |reason: String| Error::Inherited {
         listener: info.name.clone(),
         fd: number,
@@ -151,13 +177,9 @@ fn adopt(number: RawFd, info: ListenerInfo) -> Result<InheritedListener, Error> 
     };
     let fd = sys::fds::adopt(number).map_err(|error| refuse(format!("not open: {error}")))?;
     let found = address_of(&fd, info.transport).map_err(refuse)?;
-    if found != info.address {
-        let reason = format!("listens on {found}, not on {}", info.address);
+    if found != *info.address() {
+        let reason = format!("listens on {found}, not on {}", info.address());
         return Err(refuse(reason));
     }
-    Ok(InheritedListener {
-        info,
-        fd,
-        file: None,
-    })
+    Ok(fd)
 }

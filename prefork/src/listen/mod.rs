@@ -13,7 +13,9 @@ mod resolve;
 mod unix_file;
 
 pub(crate) use activation::adopt_passed_sockets;
-pub(crate) use bind::{BindOptions, BoundListener, bind_all, close_left_over, set_blocking_modes};
+pub(crate) use bind::{
+    BindOptions, BoundListener, bind_all, close_left_over, left_out_warnings, set_blocking_modes,
+};
 pub(crate) use bind_or_stop::{BindResult, bind_or_stop};
 pub(crate) use bind_target::OnSocket;
 pub use info::ListenerInfo;

@@ -18,9 +18,17 @@ use super::unix_file::{self, FileOwner};
 use crate::config::ListenSpec;
 use crate::error::{Error, OptionError};
 
-/// The address of a listener, resolved and ready to bind.
+/// A listener, resolved and ready to bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResolvedTarget {
+    /// At least one. Either all are open descriptors, or none.
+    pub(super) sockets: Vec<ResolvedSocket>,
+    pub(super) owner: FileOwner,
+}
+
+/// One socket of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ResolvedSocket {
     pub(super) address: Addr,
     /// The open descriptor that is used instead of a new socket: the option names it, or socket
     /// activation passed it.
@@ -28,18 +36,27 @@ pub(crate) struct ResolvedTarget {
     /// Whether an IPv6 socket rejects IPv4 (`IPV6_V6ONLY`, ipv6(7)). `None` keeps the default of
     /// the system.
     pub(super) only_v6: Option<bool>,
-    pub(super) owner: FileOwner,
 }
 
 impl ResolvedTarget {
     /// Whether it can have one socket per slot: only new TCP sockets can.
     pub(crate) fn has_slots(&self, spec: &ListenSpec) -> bool {
-        self.fd.is_none() && !is_datagram(spec) && matches!(self.address, Addr::Ip(_))
+        let is_new_ip =
+            |socket: &ResolvedSocket| socket.fd.is_none() && socket.address.socket_addr().is_some();
+        !is_datagram(spec) && self.sockets.iter().all(is_new_ip)
     }
 
+    /// Writes the addresses and the options.
+    pub(crate) fn display(&self, spec: &ListenSpec) -> String {
+        let sockets = self.sockets.iter().map(|socket| socket.display(spec));
+        sockets.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl ResolvedSocket {
     /// Writes the address and the options. If it means all interfaces, writes also which families it
     /// accepts.
-    pub(crate) fn display(&self, spec: &ListenSpec) -> String {
+    fn display(&self, spec: &ListenSpec) -> String {
         if let (Some(fd), false) = (self.fd, spec.endpoint.number().is_some()) {
             return format!("{} (fd {fd} of socket activation)", self.address);
         }
@@ -66,18 +83,36 @@ impl ResolvedTarget {
 ///
 /// # Errors
 /// The first listener whose host has no address in the network, whose path cannot be bound or whose
-/// descriptor is no such socket; or all listeners that overlap an earlier one, or whose owner or
-/// group does not exist. Or the variables of socket activation are wrong, or one of its sockets does
-/// not fit its listener.
+/// descriptor is no such socket; or all listeners that overlap an earlier one, that have several
+/// addresses and must have one, or whose owner or group does not exist. Or the variables of socket
+/// activation are wrong, or one of its sockets does not fit its listener.
 pub(crate) fn resolve_targets(
     specs: &[ListenSpec],
     network: Option<Network>,
     v6only: Option<bool>,
     label: &str,
 ) -> Result<Vec<ResolvedTarget>, Error> {
-    let sources = sources(specs, network, &passed_sockets()?)?;
-    let (addresses, fds): (Vec<Addr>, Vec<Option<RawFd>>) = sources.into_iter().unzip();
-    let mut errors = overlaps(specs, &addresses, &fds);
+    resolve_with(specs, network, v6only, label, &look_up)
+}
+
+/// Looks up the addresses of a host name.
+type LookUp<'a> = &'a dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
+
+fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    (host, port).to_socket_addrs().map(Iterator::collect)
+}
+
+fn resolve_with(
+    specs: &[ListenSpec],
+    network: Option<Network>,
+    v6only: Option<bool>,
+    label: &str,
+    look_up: LookUp<'_>,
+) -> Result<Vec<ResolvedTarget>, Error> {
+    let sources = sources(specs, network, &passed_sockets()?, look_up)?;
+    let mut errors = overlaps(specs, &sources);
+    let listeners = specs.iter().zip(&sources);
+    errors.extend(listeners.filter_map(|(spec, sources)| not_one_address(spec, sources)));
     let mut owner = |spec| {
         let owner = file_owner(spec);
         owner
@@ -92,33 +127,67 @@ pub(crate) fn resolve_targets(
         };
         return Err(Error::Options(errors.into_iter().map(bad).collect()));
     }
+    let sockets = |index: usize| {
+        let socket = |(address, fd): &Source| ResolvedSocket {
+            only_v6: only_v6(index, address, specs, &sources, v6only, network),
+            address: address.clone(),
+            fd: *fd,
+        };
+        sources[index].iter().map(socket).collect()
+    };
     let target = |(index, owner): (usize, FileOwner)| ResolvedTarget {
-        address: addresses[index].clone(),
-        fd: fds[index],
-        only_v6: only_v6(index, specs, &addresses, v6only, network),
+        sockets: sockets(index),
         owner,
     };
     Ok(owners.into_iter().enumerate().map(target).collect())
 }
 
-/// Returns an error for each address that an earlier one overlaps.
+/// Returns an error for each listener that an earlier one overlaps.
 ///
 /// Open descriptors are not compared: the sockets exist already.
-fn overlaps(specs: &[ListenSpec], addresses: &[Addr], fds: &[Option<RawFd>]) -> Vec<String> {
-    let is_open = |index: usize| fds[index].is_some();
-    let mistake = |index: usize| {
-        let (other, overlap) = (0..index).find_map(|other| {
-            if is_open(other) || is_open(index) {
-                return None;
-            }
-            let pair = [other, index].map(|index| (&specs[index], &addresses[index]));
-            Some((other, overlap_of(pair)?))
-        })?;
-        let display = |index: usize| display_address(&specs[index], &addresses[index]);
-        let mistake = overlap.mistake(&display(other), &display(index));
-        Some(mistake.to_string())
+fn overlaps(specs: &[ListenSpec], sources: &[Vec<Source>]) -> Vec<String> {
+    let new = |index: usize| {
+        let sources: &[Source] = &sources[index];
+        let new = sources.iter().filter(|(_, fd)| fd.is_none());
+        new.map(move |(address, _)| (&specs[index], address))
     };
-    (0..addresses.len()).filter_map(mistake).collect()
+    let mistake = |index: usize| {
+        let earlier = (0..index).flat_map(new);
+        let mut pairs = earlier.flat_map(|first| new(index).map(move |second| [first, second]));
+        let (pair, overlap) = pairs.find_map(|pair| Some((pair, overlap_of(pair)?)))?;
+        let [first, second] = pair.map(|(spec, address)| display_address(spec, address));
+        Some(overlap.mistake(&first, &second).to_string())
+    };
+    (0..specs.len()).filter_map(mistake).collect()
+}
+
+/// Returns an error if a listener has several addresses and only one socket can be used.
+fn not_one_address(spec: &ListenSpec, sources: &[Source]) -> Option<String> {
+    let [(first, _), _, ..] = sources else {
+        return None;
+    };
+    let (reason, other_way) = if is_datagram(spec) {
+        ("a listener for datagrams has one socket", "")
+    } else if spec.is_raw {
+        (
+            "main takes it as one socket of std or tokio",
+            ", or take it as prefork::net::Listener",
+        )
+    } else {
+        return None;
+    };
+    let addresses: Vec<String> = sources
+        .iter()
+        .map(|(address, _)| address.to_string())
+        .collect();
+    let (count, addresses) = (addresses.len(), addresses.join(", "));
+    let example = first.endpoint().map_or_else(String::new, |endpoint| {
+        let scheme = spec.transport.scheme(&endpoint);
+        format!(", as in '{}={scheme}{endpoint}'", spec.name)
+    });
+    Some(format!(
+        "'{spec}' has {count} addresses ({addresses}), but {reason}: set one of them{example}{other_way}"
+    ))
 }
 
 /// Returns how two addresses overlap. Port 0 never overlaps.
@@ -164,22 +233,29 @@ fn host_addr(spec: &ListenSpec, addr: &SocketAddr) -> HostAddr<u32> {
 /// Otherwise the option for all listeners decides, or the network.
 fn only_v6(
     index: usize,
+    address: &Addr,
     specs: &[ListenSpec],
-    addresses: &[Addr],
+    sources: &[Vec<Source>],
     default: Option<bool>,
     network: Option<Network>,
 ) -> Option<bool> {
     let spec = &specs[index];
-    let addr = addresses[index].socket_addr().filter(SocketAddr::is_ipv6)?;
+    let addr = address.socket_addr().filter(SocketAddr::is_ipv6)?;
     if spec.options.v6only.is_some() {
         return spec.options.v6only;
     }
-    let is_ipv4_on_the_port = |(other, address): (&ListenSpec, &Addr)| {
-        let other_addr = address.socket_addr().filter(SocketAddr::is_ipv4);
-        is_datagram(other) == is_datagram(spec)
+    let is_ipv4_on_the_port = |(other, source): (usize, &Source)| {
+        let other_addr = source.0.socket_addr().filter(SocketAddr::is_ipv4);
+        // With port 0, only the addresses of one listener get the same port.
+        (addr.port() != 0 || other == index)
+            && is_datagram(&specs[other]) == is_datagram(spec)
             && other_addr.is_some_and(|other| other.port() == addr.port())
     };
-    if addr.port() != 0 && specs.iter().zip(addresses).any(is_ipv4_on_the_port) {
+    let mut all = sources.iter().enumerate();
+    if all.any(|(other, all)| {
+        all.iter()
+            .any(|source| is_ipv4_on_the_port((other, source)))
+    }) {
         return Some(true);
     }
     let network = family(spec).or(network);
@@ -221,10 +297,13 @@ fn file_owner(spec: &ListenSpec) -> Result<FileOwner, String> {
 /// The address of a listener, and the open descriptor that it uses instead of a new socket.
 type Source = (Addr, Option<RawFd>);
 
-/// Finds the address of each listener, and the sockets of socket activation that are used.
+/// Finds the addresses of each listener, and the sockets of socket activation that are used.
 ///
-/// A passed socket belongs to the listener with its name. If no listener has its name, it belongs to
-/// the listener with its address.
+/// A passed socket belongs to the listener with its name. If no listener has its name, or other
+/// sockets have it too, it belongs to the listener with its address. Sockets with one name whose
+/// addresses no listener has belong all to the listener with their name.
+///
+/// A listener that has a passed socket has no others, even if its host name has more addresses.
 ///
 /// # Errors
 /// The errors of [`resolve_one`]; a socket with the name of a listener has another type; or a
@@ -233,27 +312,18 @@ fn sources(
     specs: &[ListenSpec],
     network: Option<Network>,
     passed: &[PassedSocket],
-) -> Result<Vec<Source>, Error> {
-    let mut sources: Vec<Option<Source>> = Vec::new();
+    look_up: LookUp<'_>,
+) -> Result<Vec<Vec<Source>>, Error> {
+    let mut sources: Vec<Vec<Source>> = Vec::new();
     for spec in specs {
         let named = passed.iter().filter(|socket| socket.has_name(&spec.name));
         sources.push(match named.collect::<Vec<_>>()[..] {
-            // Several sockets of one unit have its name. Their addresses distinguish them.
-            [socket] if spec.endpoint.number().is_none() => {
-                let number = socket.number();
-                let address = socket.address(spec.transport);
-                let address = address.map_err(|reason| Error::Listen {
-                    listener: spec.name.clone(),
-                    address: format!("fd:{number}"),
-                    call: "use",
-                    source: io::Error::other(reason),
-                })?;
-                Some((address, Some(number)))
-            }
-            _ => None,
+            // Several sockets of one unit have its name. Their addresses may distinguish them.
+            [socket] if spec.endpoint.number().is_none() => vec![source_of(spec, socket)?],
+            _ => Vec::new(),
         });
     }
-    let free = |sources: &[Option<Source>]| {
+    let free = |sources: &[Vec<Source>]| {
         let is_taken = |socket: &&PassedSocket| {
             let number = Some(socket.number());
             let is_chosen = sources.iter().flatten().any(|(_, fd)| *fd == number);
@@ -263,23 +333,54 @@ fn sources(
         free.collect::<Vec<_>>()
     };
     for (index, spec) in specs.iter().enumerate() {
-        if sources[index].is_some() {
+        if !sources[index].is_empty() {
             continue;
         }
-        let (address, number) = resolve_one(spec, network)?;
-        let at = |socket: &&&PassedSocket| socket.address(spec.transport).as_ref() == Ok(&address);
-        let socket = free(&sources).iter().find(at).map(|socket| socket.number());
-        sources[index] = Some((address, number.or(socket)));
+        let own = resolve_one(spec, network, look_up)?;
+        let free = free(&sources);
+        let passed_at = |(address, number): &Source| {
+            let at =
+                |socket: &&&PassedSocket| socket.address(spec.transport).as_ref() == Ok(address);
+            let socket = free.iter().find(at).filter(|_| number.is_none())?;
+            Some((address.clone(), Some(socket.number())))
+        };
+        let passed: Vec<Source> = own.iter().filter_map(passed_at).collect();
+        sources[index] = if passed.is_empty() { own } else { passed };
     }
-    let alone = specs.iter().zip(sources.iter().flatten());
-    let alone = alone.filter_map(|(spec, (_, fd))| fd.is_none().then_some(spec));
+    let is_alone = |sources: &[Source]| sources.iter().all(|(_, fd)| fd.is_none());
+    for (index, spec) in specs.iter().enumerate() {
+        let mut named = free(&sources);
+        named.retain(|socket| socket.has_name(&spec.name));
+        if is_alone(&sources[index]) && !named.is_empty() {
+            let named = named.into_iter().map(|socket| source_of(spec, socket));
+            sources[index] = named.collect::<Result<_, _>>()?;
+        }
+    }
+    let alone = specs.iter().zip(&sources);
+    let alone = alone.filter_map(|(spec, sources)| is_alone(sources).then_some(spec));
     check_left_over(&alone.collect::<Vec<_>>(), &free(&sources))?;
-    for (spec, (address, fd)) in specs.iter().zip(sources.iter().flatten()) {
-        if let (Addr::UnixPath(path), None) = (address, fd) {
+    for (spec, sources) in specs.iter().zip(&sources) {
+        if let [(Addr::UnixPath(path), None)] = &sources[..] {
             unix_file::check(path).map_err(unusable(spec, "bind"))?;
         }
     }
-    Ok(sources.into_iter().flatten().collect())
+    Ok(sources)
+}
+
+/// Uses a passed socket for a listener.
+///
+/// # Errors
+/// It is another kind of socket.
+fn source_of(spec: &ListenSpec, socket: &PassedSocket) -> Result<Source, Error> {
+    let number = socket.number();
+    let address = socket.address(spec.transport);
+    let address = address.map_err(|reason| Error::Listen {
+        listener: spec.name.clone(),
+        address: format!("fd:{number}"),
+        call: "use",
+        source: io::Error::other(reason),
+    })?;
+    Ok((address, Some(number)))
 }
 
 /// A passed socket that no listener uses belongs to a listener that has no socket yet: its name or
@@ -305,68 +406,91 @@ fn unusable(spec: &ListenSpec, call: &'static str) -> impl FnOnce(io::Error) -> 
     }
 }
 
-/// Resolves the address of one listener, and returns the descriptor that its option names.
+/// Resolves the addresses of one listener, and returns the descriptor that its option names.
 ///
 /// # Errors
 /// The host has no address in the network, or the descriptor is not a socket that fits the
 /// transport.
-fn resolve_one(spec: &ListenSpec, network: Option<Network>) -> Result<Source, Error> {
+fn resolve_one(
+    spec: &ListenSpec,
+    network: Option<Network>,
+    look_up: LookUp<'_>,
+) -> Result<Vec<Source>, Error> {
     match &spec.endpoint {
         Endpoint::HostPort { host, port, family } => {
-            let addr = resolve(host, port.unwrap_or(0), family.or(network));
-            let addr = addr.map_err(|source| Error::Resolve {
+            let addrs = resolve(host, port.unwrap_or(0), family.or(network), look_up);
+            let addrs = addrs.map_err(|source| Error::Resolve {
                 listener: spec.name.clone(),
                 address: host.clone(),
                 source,
             })?;
-            Ok((Addr::Ip(addr), None))
+            Ok(addrs
+                .into_iter()
+                .map(|addr| (Addr::Ip(addr), None))
+                .collect())
         }
         Endpoint::Unix(_) => {
             let addr = Addr::of(&spec.endpoint).unwrap_or(Addr::UnixUnnamed);
-            Ok((addr, None))
+            Ok(vec![(addr, None)])
         }
         Endpoint::Fd(number) => {
             let addr = address_of_open(*number, spec.transport);
             let addr = addr.map_err(|reason| unusable(spec, "use")(io::Error::other(reason)))?;
-            Ok((addr, Some(*number)))
+            Ok(vec![(addr, Some(*number))])
         }
     }
 }
 
-/// Resolves a host.
+/// Resolves a host to at least one address.
 ///
-/// Without a network, a literal address keeps its family, a host name resolves to its IPv4
-/// addresses, and an empty host means all IPv4 interfaces. A literal address of another family than
-/// the network was rejected with the options before this call.
+/// A host name has all of its addresses in the network, without a network those of both families.
+/// They are in the order of the name service, each once. Without a network, an empty host means all
+/// IPv4 interfaces. A literal address of another family than the network was rejected with the
+/// options before this call.
 ///
 /// # Errors
 /// The resolver failed, the name has no address in the network, or the zone is not an interface.
-fn resolve(host: &str, port: u16, network: Option<Network>) -> io::Result<SocketAddr> {
+fn resolve(
+    host: &str,
+    port: u16,
+    network: Option<Network>,
+    look_up: LookUp<'_>,
+) -> io::Result<Vec<SocketAddr>> {
     if host.is_empty() {
-        return Ok(SocketAddr::new(network::unspecified(network), port));
+        return Ok(vec![SocketAddr::new(network::unspecified(network), port)]);
     }
     if let Some(literal) = host::literal(host) {
-        return resolve_literal(literal, port);
+        return resolve_literal(literal, port).map(|addr| vec![addr]);
     }
-    let family = network.unwrap_or(Network::Tcp4);
-    let mut found = (host, port).to_socket_addrs()?.map(canonical_ip);
-    check_resolved(found.find(|addr| family.includes(addr.ip())), network)
+    let mut addrs = Vec::new();
+    for addr in look_up(host, port)?.into_iter().map(canonical_ip) {
+        let is_in_network = network.is_none_or(|network| network.includes(addr.ip()));
+        if is_in_network && !addrs.contains(&addr) {
+            addrs.push(addr);
+        }
+    }
+    check_resolved(addrs, network)
 }
 
-/// Checks the address that a host name resolved to.
-fn check_resolved(found: Option<SocketAddr>, network: Option<Network>) -> io::Result<SocketAddr> {
-    let addr = found.ok_or_else(|| not_in(network))?;
-    if let SocketAddr::V6(addr) = addr
-        && addr.ip().is_unicast_link_local()
-        && addr.scope_id() == 0
-    {
-        let ip = addr.ip();
+/// Checks the addresses that a host name resolved to.
+fn check_resolved(found: Vec<SocketAddr>, network: Option<Network>) -> io::Result<Vec<SocketAddr>> {
+    let first = found.first().ok_or_else(|| not_in(network))?;
+    if found.iter().all(lacks_zone) {
+        let ip = first.ip();
         let reason = format!(
             "the host has the link-local address {ip}, which needs a zone such as [{ip}%eth0]"
         );
         return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     }
-    Ok(addr)
+    Ok(found)
+}
+
+/// Whether it is a link-local address that no socket can be bound to without a zone.
+pub(super) fn lacks_zone(addr: &SocketAddr) -> bool {
+    match addr {
+        SocketAddr::V6(addr) => addr.ip().is_unicast_link_local() && addr.scope_id() == 0,
+        SocketAddr::V4(_) => false,
+    }
 }
 
 fn resolve_literal(literal: host::IpLiteral<'_>, port: u16) -> io::Result<SocketAddr> {
@@ -397,8 +521,8 @@ fn interface(zone: &str) -> io::Result<u32> {
 fn not_in(network: Option<Network>) -> io::Error {
     let reason = match network {
         Some(Network::Tcp6) => "the host has no IPv6 address",
-        Some(Network::Tcp | Network::Tcp4) => "the host has no IPv4 address",
-        None => "the host has no IPv4 address (IPv6 addresses need network = \"tcp6\")",
+        Some(Network::Tcp4) => "the host has no IPv4 address",
+        Some(Network::Tcp) | None => "the host has no address",
     };
     io::Error::new(io::ErrorKind::NotFound, reason)
 }
@@ -407,9 +531,25 @@ fn not_in(network: Option<Network>) -> io::Error {
 mod tests {
     use super::*;
 
+    /// A name service: `localhost` has an address of each family, `six` one address.
+    fn fake(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let ips: &[&str] = match host {
+            "localhost" => &["::1", "127.0.0.1", "::ffff:127.0.0.1", "::1"],
+            "four" => &["127.0.0.1"],
+            "six" => &["::1"],
+            "far" => &["fe80::1"],
+            "near" => &["fe80::1", "10.0.0.1"],
+            _ => return Err(io::Error::other("unknown host")),
+        };
+        let addr = |ip: &&str| SocketAddr::new(ip.parse().expect("an IP address"), port);
+        Ok(ips.iter().map(addr).collect())
+    }
+
+    /// The addresses, separated by spaces.
     fn ip(text: &str, network: Option<Network>) -> Option<String> {
-        let source = resolve_one(&ListenSpec::of(text), network);
-        source.ok().map(|(address, _)| address.to_string())
+        let sources = resolve_one(&ListenSpec::of(text), network, &fake).ok()?;
+        let addresses = sources.iter().map(|(address, _)| address.to_string());
+        Some(addresses.collect::<Vec<_>>().join(" "))
     }
 
     #[test]
@@ -421,8 +561,17 @@ mod tests {
             (":80", tcp6, Some("[::]:80")),
             (":80", tcp, Some("[::]:80")),
             ("[::1]:80", None, Some("[::1]:80")),
-            ("localhost:80", None, Some("127.0.0.1:80")),
+            ("localhost:80", None, Some("[::1]:80 127.0.0.1:80")),
+            ("localhost:80", tcp, Some("[::1]:80 127.0.0.1:80")),
             ("localhost:80", tcp4, Some("127.0.0.1:80")),
+            ("localhost:80", tcp6, Some("[::1]:80")),
+            ("tcp6://localhost:80", tcp4, Some("[::1]:80")),
+            ("udp://localhost:0", None, Some("[::1]:0 127.0.0.1:0")),
+            ("six:80", None, Some("[::1]:80")),
+            ("six:80", tcp4, None),
+            ("far:80", None, None),
+            ("near:80", None, Some("[fe80::1]:80 10.0.0.1:80")),
+            ("nowhere:80", None, None),
             ("[::ffff:127.0.0.1]:80", None, Some("127.0.0.1:80")),
             ("[::ffff:127.0.0.1]:80", tcp4, Some("127.0.0.1:80")),
             ("[::ffff:0.0.0.0]:80", tcp, Some("0.0.0.0:80")),
@@ -459,28 +608,31 @@ mod tests {
     fn a_name_without_a_usable_address_is_an_error_with_the_reason() {
         let reason = |found: Option<&str>, network| {
             let found = found.map(|text| text.parse().expect(text));
-            check_resolved(found, network)
+            check_resolved(found.into_iter().collect(), network)
                 .expect_err("the address cannot be bound")
                 .to_string()
         };
-        assert!(reason(None, None).ends_with("(IPv6 addresses need network = \"tcp6\")"));
-        assert_eq!(
-            reason(None, Some(Network::Tcp6)),
-            "the host has no IPv6 address"
-        );
+        for (network, expected) in [
+            (None, "the host has no address"),
+            (Some(Network::Tcp4), "the host has no IPv4 address"),
+            (Some(Network::Tcp6), "the host has no IPv6 address"),
+        ] {
+            assert_eq!(reason(None, network), expected);
+        }
         assert_eq!(
             reason(Some("[fe80::1]:80"), Some(Network::Tcp6)),
             "the host has the link-local address fe80::1, which needs a zone such as [fe80::1%eth0]"
         );
         let with_zone = "[fe80::1%1]:80".parse().expect("a valid address");
-        assert_eq!(check_resolved(Some(with_zone), None).ok(), Some(with_zone));
+        let found = vec![with_zone];
+        assert_eq!(check_resolved(found.clone(), None).ok(), Some(found));
     }
 
     #[test]
     fn an_unknown_zone_is_an_error_that_names_it() {
         for zone in ["no-such-zone", "4294967295", "99999999999"] {
             let address = ListenSpec::of(&format!("http=[fe80::1%{zone}]:80"));
-            let error = resolve_one(&address, None).expect_err(zone);
+            let error = resolve_one(&address, None, &fake).expect_err(zone);
             assert_eq!(error.exit_code(), 68);
             let text = error.report();
             let expected = format!(
@@ -496,8 +648,9 @@ mod tests {
     }
 
     fn only(text: &str, network: Option<Network>) -> Vec<Option<bool>> {
-        let targets = resolve_targets(&specs(text), network, None, "listen").expect(text);
-        targets.iter().map(|target| target.only_v6).collect()
+        let targets = resolve_with(&specs(text), network, None, "listen", &fake).expect(text);
+        let sockets = targets.iter().flat_map(|target| &target.sockets);
+        sockets.map(|socket| socket.only_v6).collect()
     }
 
     #[test]
@@ -512,7 +665,9 @@ mod tests {
             ("[::]:80,0.0.0.0:80", None, &[Some(true), None]),
             ("a=[::]:80,b=:80", None, &[Some(true), None]),
             ("tls://[::]:80,127.0.0.1:80", None, &[Some(true), None]),
-            ("[::]:80,localhost:80", None, &[Some(true), None]),
+            ("[::]:80,four:80", None, &[Some(true), None]),
+            ("localhost:80", None, &[Some(true), None]),
+            ("localhost:0", tcp, &[Some(true), None]),
             ("[::]:80,[::ffff:127.0.0.1]:80", None, &[Some(true), None]),
             ("[::]:80,0.0.0.0:80", tcp, &[Some(true), None]),
             (":80,127.0.0.1:80", tcp, &[Some(true), None]),
@@ -529,9 +684,9 @@ mod tests {
     }
 
     fn errors(text: &str, addrs: &[&str]) -> Vec<String> {
-        let ip = |text: &&str| Addr::Ip(text.parse().expect(text));
-        let addrs: Vec<Addr> = addrs.iter().map(ip).collect();
-        overlaps(&specs(text), &addrs, &vec![None; addrs.len()])
+        let source = |text: &str| (Addr::Ip(text.parse().expect(text)), None);
+        let sources = |texts: &&str| texts.split(' ').map(source).collect();
+        overlaps(&specs(text), &addrs.iter().map(sources).collect::<Vec<_>>())
     }
 
     #[test]
@@ -548,6 +703,16 @@ mod tests {
             [
                 "'b=[::]:80' covers 'a=localhost:80 ([::1]:80)', so only one of them can be bound; \
                  remove one or change its port"
+            ]
+        );
+        assert_eq!(
+            errors(
+                "a=localhost:80,b=localhost.:80",
+                &["[::1]:80 127.0.0.1:80", "10.0.0.1:80 127.0.0.1:80"]
+            ),
+            [
+                "'a=localhost:80 (127.0.0.1:80)' and 'b=localhost.:80 (127.0.0.1:80)' are the \
+                 same address"
             ]
         );
         for (text, addrs) in [
@@ -581,7 +746,7 @@ mod tests {
     #[test]
     fn overlapping_addresses_are_an_error_of_what_set_the_list() {
         let list = specs("a=localhost:80,b=:80");
-        let error = resolve_targets(&list, None, None, "PREFORK_LISTEN")
+        let error = resolve_with(&list, None, None, "PREFORK_LISTEN", &fake)
             .expect_err("the addresses overlap");
         assert_eq!(error.exit_code(), 78);
         assert!(
@@ -590,5 +755,44 @@ mod tests {
                 .starts_with("PREFORK_LISTEN: 'b=:80' covers"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_is_one_socket_must_have_one_address() {
+        let resolved = |text: &str, is_raw| {
+            let mut list = specs(text);
+            list[0].is_raw = is_raw;
+            let resolved = resolve_with(&list, None, None, "listen", &fake);
+            resolved.map(|targets| targets[0].sockets.len())
+        };
+        for (text, is_raw, expected) in [
+            (
+                "http=localhost:80?nodelay=true",
+                true,
+                "listen: 'http=localhost:80?nodelay=true' has 2 addresses ([::1]:80, \
+                 127.0.0.1:80), but main takes it as one socket of std or tokio: set one of them, \
+                 as in 'http=[::1]:80', or take it as prefork::net::Listener",
+            ),
+            (
+                "dns=udp://localhost:53",
+                false,
+                "listen: 'dns=udp://localhost:53' has 2 addresses ([::1]:53, 127.0.0.1:53), but a \
+                 listener for datagrams has one socket: set one of them, as in 'dns=udp://[::1]:53'",
+            ),
+        ] {
+            let error = resolved(text, is_raw).expect_err(text);
+            assert_eq!(error.to_string(), expected);
+        }
+        assert_eq!(resolved("http=localhost:80", false).ok(), Some(2));
+        assert_eq!(resolved("http=six:80", true).ok(), Some(1));
+        assert_eq!(resolved("http=tcp4://localhost:80", true).ok(), Some(1));
+    }
+
+    #[test]
+    fn all_addresses_are_displayed() {
+        let list = specs("http=localhost:80?nodelay=true");
+        let targets = resolve_with(&list, None, None, "listen", &fake).expect("known hosts");
+        let expected = "[::1]:80?nodelay=true, 127.0.0.1:80?nodelay=true";
+        assert_eq!(targets[0].display(&list[0]), expected);
     }
 }

@@ -162,7 +162,11 @@ impl Master {
         master_end
             .send(&welcome.encode())
             .map_err(spawn_error("send"))?;
-        let channel = FIRST_FD + i32::try_from(self.listeners.len()).unwrap_or(i32::MAX);
+        let sockets = self
+            .listeners
+            .iter()
+            .map(|bound| bound.info.addresses().len());
+        let channel = FIRST_FD + i32::try_from(sockets.sum::<usize>()).unwrap_or(i32::MAX);
         let role = ChildRole {
             slot,
             child: id.0,
@@ -187,7 +191,8 @@ impl Master {
         let certificate = self.tls.as_mut().map(tls_fd).transpose()?;
         let mut variables = listen_env(&self.listeners, certificate.map(|_| channel + 1));
         variables.push((ROLE_VARIABLE, role.encode()));
-        let sockets = self.listeners.iter().map(|bound| bound.socket_of(slot));
+        let bound = self.listeners.iter();
+        let sockets = bound.flat_map(|bound| bound.sockets_of(slot));
         let fds = sockets
             .chain([child_end.as_fd()])
             .chain(certificate)

@@ -18,7 +18,7 @@ use super::{Log, Notice, teardown};
 use crate::config::Config;
 use crate::error::Error;
 use crate::hook::Hooks;
-use crate::listen::{BoundListener, ListenerInfo, close_left_over};
+use crate::listen::{BoundListener, ListenerInfo, close_left_over, left_out_warnings};
 use crate::spawn::{Program, Spawner};
 use crate::stop_signals::StopSignals;
 use crate::supervisor::{
@@ -148,7 +148,8 @@ impl Master {
     /// Any outcome other than a requested stop.
     pub(super) fn run(mut self, log: Log) -> Result<(), Error> {
         self.log = log;
-        if let Some(warning) = close_left_over(&self.listeners) {
+        let left_over = close_left_over(&self.listeners).into_iter();
+        for warning in left_over.chain(left_out_warnings(&self.listeners)) {
             self.log.notice(&Notice::StartWarning(&warning));
         }
         let result = self.supervise();

@@ -1,13 +1,14 @@
-//! The plain listener: a listening socket that drains when the worker is asked to stop.
+//! The plain listener: listening sockets that drain when the worker is asked to stop.
 //!
-//! Knows the socket and the drain; does not know why the worker drains or when the process exits.
+//! Knows the sockets and the drain; does not know why the worker drains or when the process exits.
 
+use std::collections::VecDeque;
 use std::io;
 use std::iter::{self, FusedIterator};
 use std::net;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -35,6 +36,8 @@ use crate::sys::addr::from_sock_addr;
 /// - After that, [`blocking_accept`](Self::blocking_accept) returns `None`. The async `accept`
 ///   stays pending, so async code must also wait for [`shutdown`](crate::shutdown()).
 /// - Dropping a listener closes its socket in this process.
+/// - A listener of a host name with several addresses has a socket for each. It accepts from all of
+///   them in turn.
 ///
 /// All methods take `&self`: threads or tasks may accept from one listener at the same time.
 /// Cancelling an accept loses no connection.
@@ -43,7 +46,8 @@ pub struct Listener {
     /// Its index among the listeners of the process, for what it reports.
     index: usize,
     addr: Addr,
-    /// The descriptor that [`as_fd`](Self::as_fd) borrows. `None` if there never was a socket.
+    /// The descriptor that [`as_fd`](Self::as_fd) borrows: of the first socket. `None` if there
+    /// never was a socket.
     fd: Option<Arc<OwnedFd>>,
     state: Mutex<ListenerState>,
     /// The last accept failed because no descriptors or no memory were left.
@@ -53,13 +57,70 @@ pub struct Listener {
 
 #[derive(Debug)]
 enum ListenerState {
-    Open(Arc<SharedSocket>),
-    Draining {
-        socket: Arc<SharedSocket>,
-        /// How many connections it still accepts.
-        left: usize,
-    },
+    Open(Arc<SocketSet>),
+    /// The sockets that have not ended. The next accept asks the first one.
+    Draining(VecDeque<DrainingSocket>),
     Ended,
+}
+
+#[derive(Debug)]
+struct DrainingSocket {
+    socket: Arc<SharedSocket>,
+    /// How many connections it still accepts.
+    left: usize,
+}
+
+/// The sockets that a listener accepts from; at least one.
+///
+/// A set does not change. A listener that gets or loses a socket would get another set, and accepts
+/// that wait would start again.
+#[derive(Debug)]
+pub(crate) struct SocketSet {
+    sockets: Box<[Arc<SharedSocket>]>,
+    /// The number of accepts that have asked several sockets.
+    turn: AtomicUsize,
+}
+
+impl SocketSet {
+    fn new(sockets: impl IntoIterator<Item = Arc<SharedSocket>>) -> Self {
+        Self {
+            sockets: sockets.into_iter().collect(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// All sockets in the order in which the next accept asks them.
+    ///
+    /// Each accept begins with another socket. Otherwise the clients of a busy socket would delay
+    /// those of the others.
+    pub(super) fn in_turn(&self) -> impl Iterator<Item = &Arc<SharedSocket>> {
+        let first = match self.sockets.len() {
+            0 | 1 => 0,
+            count => self.turn.fetch_add(1, Ordering::Relaxed) % count,
+        };
+        let (later, sooner) = self.sockets.split_at(first);
+        sooner.iter().chain(later)
+    }
+
+    /// Blocks this thread until a socket or the other descriptor is readable.
+    fn wait(&self, other: BorrowedFd<'_>) -> nix::Result<()> {
+        fn readable(fd: &impl AsFd) -> PollFd<'_> {
+            PollFd::new(fd.as_fd(), PollFlags::POLLIN)
+        }
+
+        let other = readable(&other);
+        let polled = match &*self.sockets {
+            [one] => poll(&mut [readable(&**one), other], PollTimeout::NONE),
+            several => {
+                let polled = several
+                    .iter()
+                    .map(|socket| readable(&**socket))
+                    .chain([other]);
+                poll(&mut polled.collect::<Vec<_>>(), PollTimeout::NONE)
+            }
+        };
+        polled.map(drop)
+    }
 }
 
 /// What an accept does next.
@@ -67,7 +128,7 @@ pub(crate) enum AcceptStep {
     /// Wait until the gate opens or the drain begins.
     Gated,
     /// Wait for a connection or for the beginning of the drain.
-    Wait(Arc<SharedSocket>),
+    Wait(Arc<SocketSet>),
     /// A connection that was queued when the drain began.
     ///
     /// The caller holds the socket until the stream is counted as unread. Otherwise the drain could
@@ -78,25 +139,23 @@ pub(crate) enum AcceptStep {
 }
 
 impl Listener {
-    /// Creates a listener over a socket that is already bound and non-blocking.
+    /// Creates a listener over sockets that are already bound and non-blocking.
     ///
-    /// Without a socket it has already ended: the worker is shutting down.
+    /// `addr` is the address of the first one. Without a socket the listener has already ended: the
+    /// worker is shutting down.
     pub(crate) fn new(
         index: usize,
         addr: Addr,
-        fd: Option<OwnedFd>,
+        fds: impl IntoIterator<Item = OwnedFd>,
         tracker: &Arc<ConnTracker>,
     ) -> Self {
-        let fd = fd.map(Arc::new);
-        let state = fd.as_ref().map_or(ListenerState::Ended, |fd| {
-            tracker.listener_opened();
-            ListenerState::Open(Arc::new(SharedSocket {
-                fd: Arc::clone(fd),
-                #[cfg(feature = "tokio")]
-                on_tokio: std::sync::OnceLock::new(),
-                tracker: Arc::clone(tracker),
-            }))
-        });
+        let sockets = fds.into_iter().map(|fd| SharedSocket::new(fd, tracker));
+        let set = SocketSet::new(sockets.map(Arc::new));
+        let fd = set.sockets.first().map(|first| Arc::clone(&first.fd));
+        let state = match fd {
+            Some(_) => ListenerState::Open(Arc::new(set)),
+            None => ListenerState::Ended,
+        };
         Self {
             index,
             addr,
@@ -116,6 +175,9 @@ impl Listener {
     }
 
     /// Returns the address of the socket, also after the listener has ended.
+    ///
+    /// If the listener has several, it is the first one;
+    /// [`ListenerInfo::addresses`](crate::ListenerInfo::addresses) returns all.
     ///
     /// # Errors
     /// Never fails; returns a `Result` like the listeners of the standard library and tokio.
@@ -192,8 +254,8 @@ impl Listener {
 
     fn blocking_accept_once(&self) -> Option<io::Result<(Stream, Addr)>> {
         loop {
-            let socket = match self.accept_step(AcceptMode::Blocking) {
-                Ok(AcceptStep::Wait(socket)) => socket,
+            let set = match self.accept_step(AcceptMode::Blocking) {
+                Ok(AcceptStep::Wait(set)) => set,
                 Ok(AcceptStep::Gated) => {
                     self.tracker.wait_for_gate();
                     continue;
@@ -204,11 +266,12 @@ impl Listener {
                 Ok(AcceptStep::Ended) => return None,
                 Err(error) => return Some(Err(error)),
             };
-            let accepted = accept_one(&socket, AcceptMode::Blocking);
+            let attempt = |socket: &Arc<_>| accept_one(socket, AcceptMode::Blocking).transpose();
+            let accepted = set.in_turn().find_map(attempt).transpose();
             if let Err(error) = &accepted
                 && self.ends_with_master(error)
             {
-                drop(socket);
+                drop(set);
                 self.await_drain();
                 return None;
             }
@@ -219,13 +282,8 @@ impl Listener {
                 Ok(None) => {}
                 Err(error) => return Some(Err(error)),
             }
-            let readable = PollFlags::POLLIN;
-            let mut polled = [
-                PollFd::new(socket.as_fd(), readable),
-                PollFd::new(self.tracker.drain_fd(), readable),
-            ];
-            match poll(&mut polled, PollTimeout::NONE) {
-                Ok(_) | Err(nix::Error::EINTR) => {}
+            match set.wait(self.tracker.drain_fd()) {
+                Ok(()) | Err(nix::Error::EINTR) => {}
                 Err(errno) => return Some(Err(errno.into())),
             }
         }
@@ -247,41 +305,79 @@ impl Listener {
     pub(crate) fn accept_step(&self, mode: AcceptMode) -> io::Result<AcceptStep> {
         let mut state = self.state();
         let drain = self.tracker.drain();
-        if let (ListenerState::Open(socket), Some(drain)) = (&*state, drain) {
-            let (socket, left) = (Arc::clone(socket), drain_quota(socket.as_fd(), drain));
-            *state = ListenerState::Draining { socket, left };
+        if let (ListenerState::Open(set), Some(drain)) = (&*state, drain) {
+            let begin = |socket: &Arc<SharedSocket>| DrainingSocket {
+                socket: Arc::clone(socket),
+                left: drain_quota(socket.as_fd(), drain),
+            };
+            *state = ListenerState::Draining(set.sockets.iter().map(begin).collect());
         }
         let is_late = || drain.is_some_and(|drain| Instant::now() >= drain.until);
         match &mut *state {
             ListenerState::Open(_) if self.tracker.is_gated() => Ok(AcceptStep::Gated),
-            ListenerState::Open(socket) => Ok(AcceptStep::Wait(Arc::clone(socket))),
-            ListenerState::Draining { socket, left } => {
-                let accepted = if *left == 0 || is_late() {
-                    Ok(None)
-                } else {
-                    self.note(accept_one(socket, mode))
-                };
-                if let Err(error) = &accepted
-                    && classify(error) == AcceptError::Permanent
-                {
-                    // No queued connection can be accepted any more, and the worker is draining
-                    // anyway.
+            ListenerState::Open(set) => Ok(AcceptStep::Wait(Arc::clone(set))),
+            ListenerState::Draining(sockets) => {
+                let drained = self.accept_drained(sockets, mode, is_late);
+                if sockets.is_empty() {
                     *state = ListenerState::Ended;
-                    return Ok(AcceptStep::Ended);
                 }
-                if let Some((io, peer)) = accepted? {
-                    *left -= 1;
-                    let (socket, is_last) = (Arc::clone(socket), *left == 0);
-                    if is_last || is_late() {
-                        // End now, not at the next call: it may come late or never.
-                        *state = ListenerState::Ended;
-                    }
-                    return Ok(AcceptStep::Drained(io, peer, socket));
-                }
-                *state = ListenerState::Ended;
-                Ok(AcceptStep::Ended)
+                drained.map(|step| step.unwrap_or(AcceptStep::Ended))
             }
             ListenerState::Ended => Ok(AcceptStep::Ended),
+        }
+    }
+
+    /// Accepts from sockets that drain, and removes those that have ended. `None` if none is left.
+    fn accept_drained(
+        &self,
+        sockets: &mut VecDeque<DrainingSocket>,
+        mode: AcceptMode,
+        is_late: impl Fn() -> bool,
+    ) -> io::Result<Option<AcceptStep>> {
+        while let Some(DrainingSocket { socket, left }) = sockets.front_mut() {
+            let accepted = if *left == 0 || is_late() {
+                Ok(None)
+            } else {
+                self.note(accept_one(socket, mode))
+            };
+            match accepted {
+                Ok(Some((io, peer))) => {
+                    *left -= 1;
+                    let (socket, is_last) = (Arc::clone(socket), *left == 0);
+                    if is_last {
+                        // End now, not at the next call: it may come late or never.
+                        sockets.pop_front();
+                    } else {
+                        sockets.rotate_left(1);
+                    }
+                    if is_late() {
+                        sockets.clear();
+                    }
+                    return Ok(Some(AcceptStep::Drained(io, peer, socket)));
+                }
+                // No queued connection of this socket can be accepted any more, and the worker is
+                // draining anyway.
+                Err(error) if classify(&error) == AcceptError::Permanent => {
+                    sockets.pop_front();
+                }
+                Err(error) => return Err(error),
+                Ok(None) => {
+                    sockets.pop_front();
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The number of connections in the queues; 0 if it is unknown.
+    pub(crate) fn queue_length(&self) -> usize {
+        let length = |socket: &SharedSocket| sys::accept::queue_length(socket.as_fd());
+        match &*self.state() {
+            ListenerState::Open(set) => set.sockets.iter().filter_map(|one| length(one)).sum(),
+            ListenerState::Draining(sockets) => {
+                sockets.iter().filter_map(|one| length(&one.socket)).sum()
+            }
+            ListenerState::Ended => 0,
         }
     }
 
@@ -348,7 +444,8 @@ impl Listener {
     }
 }
 
-/// For the options of the socket, for example with `socket2::SockRef`.
+/// For the options of the socket, for example with `socket2::SockRef`; of the first one if there are
+/// several.
 ///
 /// When the listener ends, the descriptor stays open but no longer refers to the socket.
 impl AsFd for Listener {
@@ -393,7 +490,7 @@ impl TryFrom<UnixListener> for Listener {
     }
 }
 
-/// The listening socket, shared by the listener and by accepts that wait on it.
+/// A listening socket, shared by the listener and by accepts that wait on it.
 ///
 /// It is closed when the last of them drops it. The number of its descriptor stays open until the
 /// listener is dropped, because users may have borrowed it.
@@ -404,6 +501,18 @@ pub(crate) struct SharedSocket {
     #[cfg(feature = "tokio")]
     pub(super) on_tokio: std::sync::OnceLock<tokio::io::unix::AsyncFd<OwnedFd>>,
     tracker: Arc<ConnTracker>,
+}
+
+impl SharedSocket {
+    fn new(fd: OwnedFd, tracker: &Arc<ConnTracker>) -> Self {
+        tracker.listener_opened();
+        Self {
+            fd: Arc::new(fd),
+            #[cfg(feature = "tokio")]
+            on_tokio: std::sync::OnceLock::new(),
+            tracker: Arc::clone(tracker),
+        }
+    }
 }
 
 impl AsFd for SharedSocket {
@@ -762,5 +871,108 @@ mod tests {
         tracker.begin_drain(drain_policy());
         assert!(listener.blocking_accept().is_none());
         assert_eq!(tracker.progress().listeners, 0);
+    }
+
+    /// A listener with two sockets, and their addresses.
+    fn with_two_sockets() -> (Listener, [net::SocketAddr; 2]) {
+        let bound = [(); 2].map(|()| net::TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let addrs = bound.each_ref().map(|one| one.local_addr().expect("bound"));
+        for one in &bound {
+            one.set_nonblocking(true).expect("a socket");
+        }
+        let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
+        let fds = bound.map(OwnedFd::from);
+        let listener = Listener::new(0, addrs[0].into(), fds, &tracker);
+        (listener, addrs)
+    }
+
+    fn connect(addr: net::SocketAddr) -> net::TcpStream {
+        net::TcpStream::connect(addr).expect("it listens")
+    }
+
+    /// Accepts connections, and returns to which of the addresses each client has connected.
+    fn accept_each(listener: &Listener, addrs: [net::SocketAddr; 2], count: usize) -> Vec<usize> {
+        let accept = |_| {
+            let (stream, _) = listener.blocking_accept()?.expect("a client");
+            let socket = SockRef::from(&stream).local_addr().expect("a connection");
+            let local = socket.as_socket().expect("an IP address");
+            addrs.iter().position(|addr| *addr == local)
+        };
+        (0..count).filter_map(accept).collect()
+    }
+
+    #[test]
+    fn all_sockets_are_accepted_from_in_turn() {
+        let (listener, addrs) = with_two_sockets();
+        let _clients = [0, 0, 0, 0, 1, 1].map(|index| connect(addrs[index]));
+        let mut first = accept_each(&listener, addrs, 4);
+        first.sort_unstable();
+        assert_eq!(
+            first,
+            [0, 0, 1, 1],
+            "a busy socket does not delay the other one"
+        );
+        assert_eq!(accept_each(&listener, addrs, 2), [0, 0]);
+        assert_eq!(listener.local_addr().ok(), Some(addrs[0].into()));
+    }
+
+    #[test]
+    fn a_blocking_accept_waits_for_each_socket() {
+        let (listener, addrs) = with_two_sockets();
+        for (index, addr) in addrs.into_iter().enumerate().cycle().take(4) {
+            std::thread::scope(|scope| {
+                let accept = scope.spawn(|| accept_each(&listener, addrs, 1));
+                // Most likely it waits by now. The test passes in every order.
+                std::thread::sleep(Duration::from_millis(5));
+                let _client = connect(addr);
+                assert_eq!(accept.join().expect("it only accepts"), [index]);
+            });
+        }
+    }
+
+    #[test]
+    fn a_drain_empties_and_closes_every_socket() {
+        for policy in [
+            drain_policy(),
+            DrainPolicy {
+                frees_address: true,
+                ..drain_policy()
+            },
+        ] {
+            let (listener, addrs) = with_two_sockets();
+            assert_eq!(listener.tracker.progress().listeners, 2);
+            let _clients = [1, 1, 0, 1].map(|index| connect(addrs[index]));
+            listener.tracker.begin_drain(policy);
+            let mut accepted = accept_each(&listener, addrs, 4);
+            accepted.sort_unstable();
+            assert_eq!(accepted, [0, 1, 1, 1]);
+            assert!(listener.blocking_accept().is_none());
+            assert_eq!(listener.tracker.progress().listeners, 0);
+            for addr in addrs {
+                net::TcpStream::connect(addr).expect_err("the socket is closed");
+            }
+        }
+    }
+
+    #[test]
+    fn a_drain_that_leaves_the_queue_closes_every_socket_at_once() {
+        let (listener, addrs) = with_two_sockets();
+        let _clients = addrs.map(connect);
+        listener.tracker.begin_drain(DrainPolicy {
+            leaves_backlog: true,
+            ..drain_policy()
+        });
+        assert!(listener.blocking_accept().is_none());
+        assert_eq!(listener.tracker.progress().listeners, 0);
+    }
+
+    #[test]
+    fn in_a_drain_a_socket_that_cannot_accept_does_not_end_the_others() {
+        let (listener, addrs) = with_two_sockets();
+        let _clients = [0, 1].map(|index| connect(addrs[index]));
+        shutdown(listener.as_fd().as_raw_fd(), Shutdown::Both).expect("it listens");
+        listener.tracker.begin_drain(drain_policy());
+        assert_eq!(accept_each(&listener, addrs, 2), [1]);
+        assert_eq!(listener.tracker.progress().listeners, 0);
     }
 }

@@ -4,6 +4,7 @@ use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use prefork_options::Addr;
@@ -45,8 +46,8 @@ impl Listener {
         let mut failed = FailedConnections::default();
         loop {
             let gate_or_drain = self.tracker.until_gate_or_drain();
-            let socket = match self.accept_step(AcceptMode::NonBlocking)? {
-                AcceptStep::Wait(socket) => socket,
+            let set = match self.accept_step(AcceptMode::NonBlocking)? {
+                AcceptStep::Wait(set) => set,
                 AcceptStep::Gated => {
                     gate_or_drain.await;
                     continue;
@@ -57,24 +58,27 @@ impl Listener {
                 AcceptStep::Ended => return pending().await,
             };
             let mut drain = pin!(gate_or_drain);
-            let on_tokio = match socket.on_tokio() {
-                Ok(listener) => listener,
-                Err(error) => {
-                    self.note_error(&error);
-                    return Err(error);
+            let mut sockets = set.in_turn();
+            let mut first = pin!(accept_from(sockets.next()));
+            // A listener with one socket allocates nothing.
+            let mut others: Vec<_> = sockets
+                .map(|socket| Box::pin(accept_from(Some(socket))))
+                .collect();
+            let accepted = poll_fn(|cx| {
+                if drain.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
                 }
-            };
-            let accept_now = |fd: &OwnedFd| accept(fd.as_fd(), AcceptMode::NonBlocking);
-            let mut accept = pin!(on_tokio.async_io(Interest::READABLE, accept_now));
-            let accepted = poll_fn(|cx| match drain.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => {
-                    let polled = accept.as_mut().poll(cx);
+                // Each waits for its socket, so none after the first connection is polled.
+                let mut polled = first.as_mut().poll(cx);
+                for other in &mut others {
                     if polled.is_pending() {
-                        self.note_queue_empty();
+                        polled = other.as_mut().poll(cx);
                     }
-                    polled.map(Some)
                 }
+                if polled.is_pending() {
+                    self.note_queue_empty();
+                }
+                polled.map(Some)
             });
             match accepted.await {
                 Some(Err(error)) if failed.allows_retry(&error) => {}
@@ -102,6 +106,16 @@ impl Listener {
         let socket = AsyncSocket::register(socket).inspect_err(|error| self.note_error(error))?;
         Ok((Stream::new(socket, &self.tracker), peer))
     }
+}
+
+/// Waits for a connection of one socket. Without a socket it stays pending.
+async fn accept_from(socket: Option<&Arc<SharedSocket>>) -> io::Result<(OwnedFd, Addr)> {
+    let Some(socket) = socket else {
+        return pending().await;
+    };
+    let accept_now = |fd: &OwnedFd| accept(fd.as_fd(), AcceptMode::NonBlocking);
+    let on_tokio = socket.on_tokio()?;
+    on_tokio.async_io(Interest::READABLE, accept_now).await
 }
 
 impl SharedSocket {
@@ -178,7 +192,7 @@ mod tests {
     struct Count(std::sync::atomic::AtomicUsize);
 
     impl Wake for Count {
-        fn wake(self: std::sync::Arc<Self>) {
+        fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         }
     }
@@ -204,7 +218,7 @@ mod tests {
         // The runtime has seen the bytes and the end by now.
         io.readable().await.expect("the client has ended");
         (
-            Stream::new(AsyncSocket::Tcp(io), &std::sync::Arc::new(tracker)),
+            Stream::new(AsyncSocket::Tcp(io), &Arc::new(tracker)),
             client,
         )
     }
@@ -257,6 +271,62 @@ mod tests {
             }
             listener.tracker.open_gate(AcceptGate::Readiness);
             accept.await.expect("a client");
+        });
+    }
+
+    #[test]
+    fn an_accept_waits_for_every_socket_and_a_drain_empties_all() {
+        block_on(async {
+            let bound = [(); 2].map(|()| Bound::bind("127.0.0.1:0").expect("a free port"));
+            let addrs = bound.each_ref().map(|one| one.local_addr().expect("bound"));
+            for one in &bound {
+                one.set_nonblocking(true).expect("a socket");
+            }
+            let tracker =
+                Arc::new(crate::net::ConnTracker::new(|| {}, || {}).expect("descriptors"));
+            let listener = Listener::new(0, addrs[0].into(), bound.map(OwnedFd::from), &tracker);
+            let connect = |index: usize| Client::connect(addrs[index]).expect("it listens");
+            let accept = async || {
+                let (stream, _) = listener.accept().await.expect("a client");
+                let AsyncSocket::Tcp(tcp) = &stream.io else {
+                    panic!("not TCP");
+                };
+                let local = tcp.local_addr().expect("a connection");
+                addrs.iter().position(|addr| *addr == local)
+            };
+            for index in [0, 1, 1, 0] {
+                let mut accept = pin!(accept());
+                assert!(is_pending(accept.as_mut()).await);
+                let _client = connect(index);
+                assert_eq!(accept.await, Some(index));
+            }
+            let _clients = [0, 0, 0, 0, 1, 1].map(connect);
+            // The runtime learns which sockets are readable only while the task waits.
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            let mut first = Vec::new();
+            for _ in 0..4 {
+                first.extend(accept().await);
+            }
+            first.sort_unstable();
+            assert_eq!(
+                first,
+                [0, 0, 1, 1],
+                "a busy socket does not delay the other one"
+            );
+            let _late = connect(1);
+            tracker.begin_drain(crate::net::DrainPolicy {
+                until: std::time::Instant::now() + std::time::Duration::from_secs(30),
+                leaves_backlog: false,
+                frees_address: false,
+            });
+            let mut rest = Vec::new();
+            for _ in 0..3 {
+                rest.extend(accept().await);
+            }
+            rest.sort_unstable();
+            assert_eq!(rest, [0, 0, 1]);
+            assert!(is_pending(accept()).await);
+            assert_eq!(tracker.progress().listeners, 0);
         });
     }
 
@@ -322,8 +392,8 @@ mod tests {
     fn the_end_after_a_request_is_reported_one_poll_late() {
         block_on(async {
             let (mut stream, _client) = half_closed(b"request").await;
-            let count = std::sync::Arc::new(Count::default());
-            let waker = Waker::from(std::sync::Arc::clone(&count));
+            let count = Arc::new(Count::default());
+            let waker = Waker::from(Arc::clone(&count));
             assert!(matches!(poll_once(&mut stream, &waker), Poll::Ready(Ok(7))));
             assert!(poll_once(&mut stream, &waker).is_pending());
             assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 1);

@@ -5,7 +5,9 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use super::match_listeners::{argument_warnings, check_standby, listeners_of, match_arguments};
+use super::match_listeners::{
+    argument_warnings, check_standby, listeners_of, mark_raw, match_arguments,
+};
 use super::startup::{Startup, check_has_master};
 use crate::config::{Config, ListenSpec, render as explanation};
 use crate::error::Error;
@@ -68,13 +70,17 @@ struct DryRun {
 
 /// Performs the checks of a start, in its order.
 fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
+    let offered = listeners_of(config);
+    let matched = wanted.map(|wanted| {
+        let has_certificate = config.tls_cert.is_some();
+        match_arguments(wanted, &offered, has_certificate, &config.env_prefix)
+    });
+    let mut specs = config.listen.clone();
+    if let (Some(wanted), Some(Ok(declared))) = (wanted, &matched) {
+        mark_raw(wanted, declared, &mut specs);
+    }
     // Resolve only once: a resolver may take seconds, and may answer differently the next time.
-    let resolved = resolve_targets(
-        &config.listen,
-        config.network,
-        config.v6only,
-        &config.labels.listen,
-    );
+    let resolved = resolve_targets(&specs, config.network, config.v6only, &config.labels.listen);
     let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);
     let listeners = config.listen.iter().zip(all);
     let addresses = listeners.map(|(spec, target)| {
@@ -84,15 +90,9 @@ fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
     let addresses = addresses.collect();
     let (mut warnings, mut certificate) = (Vec::new(), None);
     let check = || {
-        match wanted {
-            Some(wanted) => {
-                let offered = listeners_of(config);
-                let declared = match_arguments(
-                    wanted,
-                    &offered,
-                    config.tls_cert.is_some(),
-                    &config.env_prefix,
-                )?;
+        match wanted.zip(matched) {
+            Some((wanted, matched)) => {
+                let declared = matched?;
                 check_standby(&declared, config)?;
                 warnings = argument_warnings(wanted, &declared, &offered, config);
             }

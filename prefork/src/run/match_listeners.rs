@@ -74,9 +74,7 @@ pub(super) fn match_arguments(
     let is_ready_by_hand = has(Needs::Ready);
     let has_own_type = has(Needs::Listener) || has(Needs::TlsListener) || is_ready_by_hand;
     // Nothing holds back what a raw socket accepts or receives.
-    let has_raw = wanted
-        .iter()
-        .any(|want| matches!(want.needs, Needs::StdSocket(_) | Needs::TokioSocket(_)));
+    let has_raw = wanted.iter().any(|want| is_raw(want.needs));
     let has_gated = has(Needs::Listener) || has(Needs::TlsListener) || has(Needs::Worker);
     Ok(BodySpec {
         has_gate: has_gated && !has_raw,
@@ -92,6 +90,23 @@ pub(super) fn match_arguments(
         assigned,
         options: Vec::new(),
     })
+}
+
+fn is_raw(needs: Needs) -> bool {
+    matches!(needs, Needs::StdSocket(_) | Needs::TokioSocket(_))
+}
+
+/// Marks the listeners that `main` takes as sockets of std or tokio.
+pub(super) fn mark_raw(
+    wanted: &[WantedArgument<'_>],
+    declared: &BodySpec,
+    specs: &mut [ListenSpec],
+) {
+    for (want, listener) in wanted.iter().zip(&declared.assigned) {
+        if let (true, Some(index)) = (is_raw(want.needs), *listener) {
+            specs[index].is_raw = true;
+        }
+    }
 }
 
 /// Checks that a standby of this program would wait until it is promoted.

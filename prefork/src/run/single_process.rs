@@ -11,7 +11,7 @@ use crate::config::{Config, Resolved};
 use crate::error::Error;
 use crate::listen::{
     BindOptions, BindResult, ListenerInfo, OnSocket, bind_all, bind_or_stop, close_left_over,
-    set_blocking_modes,
+    left_out_warnings, set_blocking_modes,
 };
 use crate::master::{Log, Notice, StartStep, UNSUPPORTED, send};
 use crate::stop_signals::SINGLE_STOP_SIGNALS;
@@ -94,7 +94,8 @@ fn start(
     };
     set_blocking_modes(&mut bound, &declared.blocking)
         .map_err(cannot("set the blocking mode of a socket (fcntl)"))?;
-    if let Some(warning) = close_left_over(&bound) {
+    let left_over = close_left_over(&bound).into_iter();
+    for warning in left_over.chain(left_out_warnings(&bound)) {
         lock(log).notice(&Notice::StartWarning(&warning));
     }
     let listeners: Vec<ListenerInfo> = bound.iter().map(|bound| bound.info.clone()).collect();

@@ -50,16 +50,9 @@ impl InProcessWorker {
     /// No descriptors are left, or a listener has no address.
     pub fn new(listeners: Vec<(String, TcpListener)>, grace: Duration) -> Result<Self, Error> {
         let plain = |(name, listener): (String, TcpListener)| -> io::Result<InheritedListener> {
-            let info = ListenerInfo {
-                name,
-                address: Addr::Ip(listener.local_addr()?),
-                transport: Transport::Stream,
-            };
-            Ok(InheritedListener {
-                info,
-                fd: listener.into(),
-                file: None,
-            })
+            let address = Addr::Ip(listener.local_addr()?);
+            let info = ListenerInfo::new(name, address, Transport::Stream);
+            Ok(InheritedListener::new(info, listener.into()))
         };
         let listeners: io::Result<_> = listeners.into_iter().map(plain).collect();
         Self::of(
@@ -89,9 +82,8 @@ impl InProcessWorker {
         is_standby: bool,
     ) -> Result<Self, Error> {
         let cannot = cannot(STARTING);
-        for listener in &listeners {
-            let socket = SockRef::from(&listener.fd);
-            socket.set_nonblocking(true).map_err(&cannot)?;
+        for fd in listeners.iter().flat_map(|listener| &listener.fds) {
+            SockRef::from(fd).set_nonblocking(true).map_err(&cannot)?;
         }
         // As if `main` had an argument for each listener.
         let infos = listeners.iter().map(|listener| &listener.info);
@@ -421,17 +413,9 @@ mod tests {
     fn successor_or_standby(is_standby: bool) -> (InProcessWorker, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let copy = listener.try_clone().expect("descriptors");
-        let info = ListenerInfo {
-            name: "http".to_owned(),
-            address: Addr::Ip(listener.local_addr().expect("bound")),
-            transport: Transport::Stream,
-        };
-        let fd = listener.into();
-        let listeners = vec![InheritedListener {
-            info,
-            fd,
-            file: None,
-        }];
+        let addr = Addr::Ip(listener.local_addr().expect("bound"));
+        let info = ListenerInfo::new("http".to_owned(), addr, Transport::Stream);
+        let listeners = vec![InheritedListener::new(info, listener.into())];
         let tls = WorkerTls::from_master(None);
         let worker = InProcessWorker::with_gate(listeners, TIMES, tls, true, is_standby);
         (worker.expect("descriptors"), copy)
@@ -615,17 +599,9 @@ mod tests {
     #[test]
     fn a_tls_listener_is_not_taken_without_tls() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let info = ListenerInfo {
-            name: "https".to_owned(),
-            address: Addr::Ip(listener.local_addr().expect("bound")),
-            transport: Transport::Tls,
-        };
-        let fd = listener.into();
-        let inherited = InheritedListener {
-            info,
-            fd,
-            file: None,
-        };
+        let addr = Addr::Ip(listener.local_addr().expect("bound"));
+        let info = ListenerInfo::new("https".to_owned(), addr, Transport::Tls);
+        let inherited = InheritedListener::new(info, listener.into());
         let tls = WorkerTls::from_master(None);
         let test_worker = InProcessWorker::of(vec![inherited], TIMES, tls).expect("descriptors");
         test_worker.run(|worker| {

@@ -22,7 +22,8 @@ pub(super) struct WorkerListeners {
 enum ListenerState {
     /// Not taken yet.
     Free {
-        fd: OwnedFd,
+        /// One for each address.
+        fds: Vec<OwnedFd>,
         /// `main` has an argument for it, so it will be taken.
         is_expected: bool,
     },
@@ -48,10 +49,11 @@ impl WorkerListeners {
         let mut files = Vec::new();
         let (infos, states) = listeners
             .into_iter()
-            .map(|InheritedListener { info, fd, file }| {
+            .map(|inherited| {
+                let InheritedListener { info, fds, .. } = inherited;
                 let is_expected = expected.contains(&info.name);
-                files.extend(file);
-                (info, ListenerState::Free { fd, is_expected })
+                files.extend(inherited.files);
+                (info, ListenerState::Free { fds, is_expected })
             })
             .unzip();
         Self {
@@ -79,28 +81,36 @@ impl WorkerListeners {
         index.ok_or_else(|| FromWorkerError::new(absent(name, &names)))
     }
 
-    /// Takes a listener. Returns no socket if the worker drains and has closed it.
+    /// Takes the sockets of a listener. Returns none if the worker drains and has closed them.
     ///
     /// # Errors
-    /// It was taken before, or does not exist.
+    /// It was taken before, or does not exist. Or it has several addresses and is taken as a raw
+    /// socket.
     pub(super) fn take(
         &self,
         index: usize,
         taker: TakeAs,
-    ) -> Result<(&ListenerInfo, Option<OwnedFd>), FromWorkerError> {
+    ) -> Result<(&ListenerInfo, Vec<OwnedFd>), FromWorkerError> {
         let mut states = self.states();
         let (Some(info), Some(state)) = (self.infos.get(index), states.get_mut(index)) else {
             return Err(FromWorkerError::new(
                 "the worker does not have this listener",
             ));
         };
+        if let (TakeAs::Raw, [_, _, ..]) = (taker, info.addresses()) {
+            return Err(FromWorkerError::new(format!(
+                "listener '{}' has several addresses ({info}), but this type is one socket: take \
+                 it as prefork::net::Listener, or set one of the addresses",
+                info.name()
+            )));
+        }
         match std::mem::replace(state, ListenerState::Closed) {
-            ListenerState::Free { fd, .. } => {
+            ListenerState::Free { fds, .. } => {
                 *state = match taker {
                     TakeAs::Managed => ListenerState::Taken,
                     TakeAs::Raw => ListenerState::TakenRaw,
                 };
-                Ok((info, Some(fd)))
+                Ok((info, fds))
             }
             before @ (ListenerState::Taken | ListenerState::TakenRaw) => {
                 *state = before;
@@ -108,7 +118,7 @@ impl WorkerListeners {
                 let text = "was already taken by an argument of main or an earlier call";
                 Err(FromWorkerError::new(format!("listener '{name}' {text}")))
             }
-            ListenerState::Closed => Ok((info, None)),
+            ListenerState::Closed => Ok((info, Vec::new())),
         }
     }
 
@@ -178,12 +188,9 @@ mod tests {
     fn listeners(expected: &[bool]) -> WorkerListeners {
         let fd = || OwnedFd::from(std::fs::File::open("/dev/null").expect("the device exists"));
         let name = |index: usize| format!("listener{index}");
-        let inherited = (0..expected.len()).map(|index| InheritedListener {
-            info: format!("{}=127.0.0.1:80", name(index))
-                .parse()
-                .expect("an address"),
-            fd: fd(),
-            file: None,
+        let inherited = (0..expected.len()).map(|index| {
+            let info = format!("{}=127.0.0.1:80", name(index));
+            InheritedListener::new(info.parse().expect("an address"), fd())
         });
         let expected: Vec<String> = (0..expected.len())
             .filter(|&index| expected[index])
@@ -195,10 +202,8 @@ mod tests {
     #[test]
     fn a_listener_is_taken_once() {
         let listeners = listeners(&[false]);
-        assert!(matches!(
-            listeners.take(0, TakeAs::Managed),
-            Ok((_, Some(_)))
-        ));
+        let taken = listeners.take(0, TakeAs::Managed);
+        assert_eq!(taken.map(|(_, fds)| fds.len()).ok(), Some(1));
         assert!(listeners.take(0, TakeAs::Raw).is_err());
         listeners.close_untaken();
         assert!(listeners.take(0, TakeAs::Managed).is_err());
@@ -218,10 +223,8 @@ mod tests {
         listeners.cancel_expected(0);
         assert_eq!(listeners.expected(), 0);
         // The code may still take it.
-        assert!(matches!(
-            listeners.take(0, TakeAs::Managed),
-            Ok((_, Some(_)))
-        ));
+        let taken = listeners.take(0, TakeAs::Managed);
+        assert_eq!(taken.map(|(_, fds)| fds.len()).ok(), Some(1));
     }
 
     #[test]
@@ -230,7 +233,24 @@ mod tests {
         let _fd = listeners.take(0, TakeAs::Raw);
         listeners.close_untaken();
         assert!(!listeners.are_closed());
-        assert!(matches!(listeners.take(1, TakeAs::Managed), Ok((_, None))));
+        let closed = listeners.take(1, TakeAs::Managed);
+        assert_eq!(closed.map(|(_, fds)| fds.len()).ok(), Some(0));
+    }
+
+    #[test]
+    fn a_listener_with_several_addresses_is_not_taken_as_one_socket() {
+        let fd = || OwnedFd::from(std::fs::File::open("/dev/null").expect("the device exists"));
+        let text = "http=[::1]:80,http=127.0.0.1:80";
+        let inherited = InheritedListener {
+            info: text.parse().expect(text),
+            fds: vec![fd(), fd()],
+            files: Vec::new(),
+        };
+        let listeners = WorkerListeners::new(vec![inherited], &[]);
+        let error = listeners.take(0, TakeAs::Raw).expect_err("two sockets");
+        assert!(error.to_string().contains(text), "{error}");
+        let taken = listeners.take(0, TakeAs::Managed);
+        assert_eq!(taken.map(|(_, fds)| fds.len()).ok(), Some(2));
     }
 
     #[test]

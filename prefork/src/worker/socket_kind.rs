@@ -31,7 +31,7 @@ impl SocketKind {
     }
 
     pub(super) fn of_listener(info: &ListenerInfo) -> Self {
-        Self::of(info.transport, !matches!(info.address, Addr::Ip(_)))
+        Self::of(info.transport, !matches!(info.address(), Addr::Ip(_)))
     }
 
     pub(super) fn is_stream(self) -> bool {

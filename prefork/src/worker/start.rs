@@ -63,7 +63,7 @@ pub(crate) fn start_from_env(
     let marker = child_env.get(ROLE_VARIABLE).unwrap_or_default();
     let marker = ChildRole::decode(&marker).map_err(wrong)?;
     let fds = inherit(|name| child_env.get(name))?;
-    let channel = adopt_channel(&marker, fds.listeners.len()).map_err(wrong)?;
+    let channel = adopt_channel(&marker, fds.sockets()).map_err(wrong)?;
     let channel = Arc::new(channel);
     let to_master = Arc::clone(&channel);
     let begun = begin(marker.slot, fds, channel, init, on_master_death, declare);
@@ -290,9 +290,9 @@ fn begin(
     Ok((start(parts, &declared)?, declared))
 }
 
-fn adopt_channel(marker: &ChildRole, listeners: usize) -> Result<Channel, String> {
+fn adopt_channel(marker: &ChildRole, sockets: usize) -> Result<Channel, String> {
     let after = usize::try_from(marker.channel.saturating_sub(FIRST_FD));
-    if after != Ok(listeners) {
+    if after != Ok(sockets) {
         let number = marker.channel;
         return Err(format!(
             "fd {number} is not the descriptor after the listeners"

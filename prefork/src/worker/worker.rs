@@ -82,7 +82,7 @@ impl Worker {
     ///
     /// # Errors
     /// As [`listener`](Self::listener), or the worker is shutting down and has closed the listener,
-    /// or it is another kind of socket.
+    /// or it is another kind of socket, or has several addresses.
     pub fn tcp_listener(&self, name: &str) -> Result<TcpListener, FromWorkerError> {
         let index = self.plain_index_of(name)?;
         Ok(self.context.raw(index, SocketKind::TcpListener)?.into())
@@ -189,9 +189,9 @@ impl Context {
     /// It was taken before, or its socket accepts no connections.
     pub(crate) fn listener(&self, index: usize) -> Result<Listener, FromWorkerError> {
         self.check_kind(index, "Listener", SocketKind::is_stream)?;
-        let (info, fd) = self.listeners.take(index, TakeAs::Managed)?;
-        let addr = info.address.clone();
-        Ok(Listener::new(index, addr, fd, &self.tracker))
+        let (info, fds) = self.listeners.take(index, TakeAs::Managed)?;
+        let addr = info.address().clone();
+        Ok(Listener::new(index, addr, fds, &self.tracker))
     }
 
     /// Takes the socket of a listener. In a standby, blocks until the standby is promoted.
@@ -202,7 +202,8 @@ impl Context {
         self.check_kind(index, kind.type_name(), |found| found == kind)?;
         // Nothing holds back the accepts of a raw listener.
         let is_held_back = self.is_standby && !self.tracker.pass_gate();
-        let (info, fd) = self.listeners.take(index, TakeAs::Raw)?;
+        let (info, fds) = self.listeners.take(index, TakeAs::Raw)?;
+        let fd = fds.into_iter().next();
         // A stop may wait for this argument. A `Listener` wakes the monitor when it ends.
         self.waker.wake();
         fd.filter(|_| !is_held_back).ok_or_else(|| {

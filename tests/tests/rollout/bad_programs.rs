@@ -37,7 +37,7 @@ fn behavior(releases: &Releases, name: &str) {
     releases.add(name, name);
 }
 
-pub(super) const BAD_PROGRAMS: [BadProgram; 19] = [
+pub(super) const BAD_PROGRAMS: [BadProgram; 20] = [
     bad(
         "no file",
         |releases, name| fs::create_dir(releases.path(name)).expect("a new directory"),

@@ -7,7 +7,6 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Poll, ready};
@@ -23,7 +22,7 @@ use super::handshakes::{Handshakes, race};
 use crate::net::accept_error::{AcceptError, RETRY, classify};
 use crate::net::listener::AcceptStep;
 use crate::net::{AsyncSocket, ConnTracker, DrainPolicy, Listener, Stream};
-use crate::sys::accept::{AcceptMode, queue_length};
+use crate::sys::accept::AcceptMode;
 
 /// How often the length of the accept queue is read while no handshake may begin.
 ///
@@ -83,7 +82,7 @@ impl TlsAcceptLoop {
     ) -> Poll<io::Result<AcceptAttempt>> {
         let _alone = self.one_at_a_time.lock();
         let now = Instant::now();
-        let queued = || queue_length(self.listener.as_fd()).unwrap_or(0);
+        let queued = || self.listener.queue_length();
         let evicted = match self.handshakes.entry(now, queued) {
             AdmissionDecision::Open(evicted) => evicted,
             AdmissionDecision::Full(retry) => {

@@ -30,6 +30,28 @@ fn a_tls_client_is_answered() {
 }
 
 #[test]
+fn clients_of_every_socket_are_answered_until_a_drain_closes_all() {
+    on_each_runtime(|| async {
+        let (stage, other) = TlsStage::with_two_sockets();
+        stage.echo();
+        let connect_other = || tokio::net::TcpStream::connect(other);
+        let mut clients = [
+            stage.connect().await,
+            speak_tls(connect_other().await.expect("a listener")).await,
+        ];
+        for client in &mut clients {
+            ask(client, b"hello").await;
+        }
+        stage.begin_drain();
+        stage.until_closed().await;
+        connect_other().await.expect_err("the socket is closed");
+        for client in &mut clients {
+            ask(client, b"still here").await;
+        }
+    });
+}
+
+#[test]
 fn both_versions_of_tls_are_supported() {
     on_each_runtime(|| async {
         let stage = TlsStage::new();

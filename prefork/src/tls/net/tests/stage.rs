@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -51,9 +52,24 @@ impl TlsStage {
     }
 
     pub(super) fn with(options: impl FnOnce(TlsListener) -> TlsListener) -> Self {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        socket.set_nonblocking(true).expect("a socket");
-        let addr = socket.local_addr().expect("an address");
+        let (socket, addr) = bound();
+        Self::over(addr, [socket], options)
+    }
+
+    /// A listener with two sockets, and the address of the second one.
+    pub(super) fn with_two_sockets() -> (Self, SocketAddr) {
+        let ((first, addr), (second, other)) = (bound(), bound());
+        (
+            Self::over(addr, [first, second], |listener| listener),
+            other,
+        )
+    }
+
+    fn over(
+        addr: SocketAddr,
+        sockets: impl IntoIterator<Item = std::net::TcpListener>,
+        options: impl FnOnce(TlsListener) -> TlsListener,
+    ) -> Self {
         let (changes, accepts) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let count = |counter: &Arc<AtomicUsize>| {
             let counter = Arc::clone(counter);
@@ -63,7 +79,8 @@ impl TlsStage {
         };
         let tracker = ConnTracker::new(count(&accepts), count(&changes)).expect("descriptors");
         let tracker = Arc::new(tracker);
-        let plain = Listener::new(0, addr.into(), Some(socket.into()), &tracker);
+        let fds = sockets.into_iter().map(OwnedFd::from);
+        let plain = Listener::new(0, addr.into(), fds, &tracker);
         let listener = options(TlsListener::new(plain, server_config()));
         Self {
             listener: Arc::new(listener),
@@ -137,6 +154,13 @@ impl TlsStage {
             ask(&mut speak_tls(io).await, text).await;
         })
     }
+}
+
+fn bound() -> (std::net::TcpListener, SocketAddr) {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    socket.set_nonblocking(true).expect("a socket");
+    let addr = socket.local_addr().expect("an address");
+    (socket, addr)
 }
 
 pub(super) async fn echo(mut stream: TlsStream) {
