@@ -55,13 +55,8 @@ pub(super) fn start(call: &str, source: &io::Error) -> &'static str {
 /// Help if an address could not be bound. `call` is a verb, as in
 /// [`Error::Listen`](super::Error::Listen).
 pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static str {
-    if let Some(own) = OwnSocketError::of(source) {
-        return if own.is_activation {
-            "Give the socket unit the name or the address of the listener (`FileDescriptorName=`, \
-             `ListenStream=` in systemd.socket(5))."
-        } else {
-            "Close that socket before the start, or listen on another address."
-        };
+    if OwnSocketError::of(source).is_some() {
+        return "Close that socket before the start, or listen on another address.";
     }
     if call == "run on_socket for" {
         return "Correct the on_socket function.";
@@ -139,8 +134,6 @@ fn common(source: &io::Error) -> Option<&'static str> {
 #[derive(Debug)]
 pub(crate) struct OwnSocketError {
     pub(crate) fd: std::os::fd::RawFd,
-    /// Passed by socket activation, `LISTEN_FDS` (`sd_listen_fds(3)`).
-    pub(crate) is_activation: bool,
 }
 
 impl OwnSocketError {
@@ -151,15 +144,7 @@ impl OwnSocketError {
 
 impl std::fmt::Display for OwnSocketError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let fd = self.fd;
-        if self.is_activation {
-            write!(
-                f,
-                "address in use by fd {fd} of this process, which socket activation passed to it"
-            )
-        } else {
-            write!(f, "address in use by fd {fd} of this process")
-        }
+        write!(f, "address in use by fd {} of this process", self.fd)
     }
 }
 

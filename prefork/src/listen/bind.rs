@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use crate::config::{Config, ListenSpec};
 use crate::error::{Error, OwnSocketError};
 use crate::sys;
 use crate::sys::addr::from_sock_addr;
-use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};
+use crate::sys::fds::{OwnListener, own_listeners};
 
 /// The listening sockets of one listener.
 #[derive(Debug)]
@@ -233,7 +233,7 @@ fn retry_while_in_use<T>(
 
 /// Replaces the error if this process itself holds the address.
 ///
-/// The socket is from socket activation, or the program opened it.
+/// The program opened the socket, or inherited it.
 fn name_own_socket(source: io::Error, address: &Addr) -> io::Error {
     if source.kind() != io::ErrorKind::AddrInUse {
         return source;
@@ -244,10 +244,7 @@ fn name_own_socket(source: io::Error, address: &Addr) -> io::Error {
     let Some(own) = own else {
         return source;
     };
-    let cause = OwnSocketError {
-        fd: own.number,
-        is_activation: is_activation(own.number),
-    };
+    let cause = OwnSocketError { fd: own.number };
     io::Error::new(io::ErrorKind::AddrInUse, cause)
 }
 
@@ -257,15 +254,6 @@ fn covers(own: OwnListener, addr: SocketAddr) -> bool {
     let is_one_family = own.addr.is_ipv4() == addr.is_ipv4();
     own.addr.port() == addr.port()
         && (own.addr.ip() == addr.ip() || is_wildcard && (is_one_family || !own.is_only_v6))
-}
-
-/// Whether the descriptor is from socket activation (`sd_listen_fds(3)`).
-fn is_activation(fd: RawFd) -> bool {
-    let number = |name| std::env::var(name).ok()?.parse::<i64>().ok();
-    let is_for_us = number("LISTEN_PID") == Some(i64::from(std::process::id()));
-    let first = i64::from(FIRST_FD);
-    let end = number("LISTEN_FDS").map_or(first, |count| first.saturating_add(count));
-    is_for_us && (first..end).contains(&i64::from(fd))
 }
 
 /// Whether other sockets may bind the same address (`SO_REUSEPORT`).
