@@ -6,6 +6,8 @@
 //! calls `shutdown(2)`, which would end the copies too.
 
 use std::fmt;
+use std::iter;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -78,9 +80,7 @@ pub(super) fn passed_sockets() -> Result<MutexGuard<'static, Vec<PassedSocket>>,
     let passed = PASSED.get_or_init(|| {
         let lookup = |name: &str| std::env::var(name).ok().filter(|_| !is_secure());
         let announced = announced(lookup, sys::process::own_id)?;
-        let adopted = announced
-            .into_iter()
-            .filter_map(|(number, name)| adopt(number, name));
+        let adopted = announced.filter_map(|(number, name)| adopt(number, name));
         let adopted: Result<Vec<_>, String> = adopted.collect();
         adopted.map(Mutex::new)
     });
@@ -115,16 +115,22 @@ fn adopt(number: RawFd, name: String) -> Option<Result<PassedSocket, String>> {
 
 /// Returns the descriptors that the variables announce, and their names.
 ///
-/// Variables for another process announce none: a program below a wrapper inherits them too.
+/// Variables for another process announce none: a program below a wrapper inherits them too. The
+/// number is not checked, so the iterator can be far longer than the list of open descriptors.
 ///
 /// # Errors
 /// The variables are for this process and do not have the form of `sd_listen_fds_with_names(3)`.
 fn announced(
     lookup: impl Fn(&str) -> Option<String>,
     own_id: impl FnOnce() -> Option<u64>,
-) -> Result<Vec<(RawFd, String)>, String> {
+) -> Result<impl Iterator<Item = (RawFd, String)>, String> {
+    let sockets = |numbers: Range<RawFd>, names: Vec<String>| {
+        let unnamed = iter::repeat_with(|| UNNAMED.to_owned());
+        numbers.zip(names.into_iter().chain(unnamed))
+    };
+    let none = || sockets(FIRST_FD..FIRST_FD, Vec::new());
     let (Some(pid), Some(count)) = (lookup("LISTEN_PID"), lookup("LISTEN_FDS")) else {
-        return Ok(Vec::new());
+        return Ok(none());
     };
     let is_for_us = pid.parse() == Ok(std::process::id())
         && lookup("LISTEN_PIDFDID").is_none_or(|id| {
@@ -132,7 +138,7 @@ fn announced(
             own_id().is_none_or(|own| id.parse() == Ok(own))
         });
     if !is_for_us {
-        return Ok(Vec::new());
+        return Ok(none());
     }
     let numbers = count.parse().ok().and_then(|count: RawFd| {
         let end = FIRST_FD.checked_add(count).filter(|_| count >= 0)?;
@@ -144,17 +150,16 @@ fn announced(
             "LISTEN_FDS is '{count}', expected a number of descriptors"
         ));
     };
-    let names: Vec<String> = match lookup("LISTEN_FDNAMES") {
-        Some(names) => names.split(':').map(str::to_owned).collect(),
-        None => numbers.clone().map(|_| UNNAMED.to_owned()).collect(),
-    };
-    if names.len() != numbers.len() {
+    let names = lookup("LISTEN_FDNAMES").filter(|_| !numbers.is_empty());
+    let names: Option<Vec<String>> =
+        names.map(|names| names.split(':').map(str::to_owned).collect());
+    if let Some(names) = names.as_ref().filter(|names| names.len() != numbers.len()) {
         let (names, count) = (names.len(), numbers.len());
         return Err(format!(
             "LISTEN_FDNAMES has {names} names for {count} descriptors (LISTEN_FDS)"
         ));
     }
-    Ok(numbers.zip(names).collect())
+    Ok(sockets(numbers, names.unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -167,7 +172,7 @@ mod tests {
             let (_, value) = variables.iter().find(|(key, _)| *key == name)?;
             Some(value.replace("OWN", &own))
         };
-        announced(lookup, || Some(7))
+        announced(lookup, || Some(7)).map(Iterator::collect)
     }
 
     #[test]
@@ -213,6 +218,19 @@ mod tests {
         ] {
             assert_eq!(read(variables), named(expected), "{variables:?}");
         }
+    }
+
+    /// The first one that is not open ends the start. Nothing is allocated for the others.
+    #[test]
+    fn a_number_far_above_the_open_descriptors_costs_nothing() {
+        let own = std::process::id().to_string();
+        let lookup = |name: &str| match name {
+            "LISTEN_PID" => Some(own.clone()),
+            "LISTEN_FDS" => Some("2000000000".to_owned()),
+            _ => None,
+        };
+        let mut announced = announced(lookup, || None).expect("a number");
+        assert_eq!(announced.next(), Some((FIRST_FD, UNNAMED.to_owned())));
     }
 
     #[test]
