@@ -343,6 +343,7 @@ fn policy(config: &Config) -> Policy {
         },
         standbys: usize::try_from(config.standby).unwrap_or(usize::MAX),
         standby_pause: Policy::STANDBY_PAUSE,
+        ring_width: 0,
         backoff: Backoff::default(),
         jitter_seed: seed(),
     }

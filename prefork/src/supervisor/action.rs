@@ -46,6 +46,22 @@ pub(crate) enum Action {
         /// The child.
         child: ChildId,
     },
+    /// Send the sockets of this slot to a child of another slot, which accepts from them, too.
+    ///
+    /// If that fails, the answer is `Event::AdoptionFailed`.
+    Adopt {
+        /// The slot that the sockets belong to.
+        slot: SlotId,
+        /// The child.
+        child: ChildId,
+    },
+    /// Take the sockets of this slot back from a child of another slot.
+    Release {
+        /// The slot that the sockets belong to.
+        slot: SlotId,
+        /// The child.
+        child: ChildId,
+    },
     /// Log that this successor fills its slot now. The child that filled it drains.
     ReportReplaced {
         /// The slot.

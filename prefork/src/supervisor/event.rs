@@ -44,6 +44,26 @@ pub(crate) enum Event {
         /// What the frame contains.
         readiness: Readiness,
     },
+    /// The first frame of the child contains that it can accept from the sockets of other slots.
+    AdoptionOffered {
+        /// The child.
+        child: ChildId,
+    },
+    /// The sockets of another slot could not be passed to the child. It gets no others.
+    AdoptionFailed {
+        /// The child.
+        child: ChildId,
+    },
+    /// A signal has suspended the process of the child (`CLD_STOPPED` in sigaction(2)).
+    Suspended {
+        /// The child.
+        child: ChildId,
+    },
+    /// A signal has resumed the process of the child (`CLD_CONTINUED`).
+    Resumed {
+        /// The child.
+        child: ChildId,
+    },
     /// The `main` of the child has ended. Its process may run for some time after that.
     MainEnded {
         /// The child.
@@ -136,7 +156,8 @@ pub(crate) enum StopMode {
 
 /// An event about one child, as its state receives it.
 ///
-/// `Event::Closed` is not among them: no state depends on it, the table of children counts it.
+/// `Event::Closed` is not among them: no state depends on it, the table of children counts it. The
+/// events about sockets and signals are not either: the ring handles them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChildEvent {
     Started(Readiness),

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::children::{Child, ChildLocation, ChildTable};
 use super::draining::DrainState;
+use super::ring::Ring;
 use super::schedule::{DeadlineKey, Schedule};
 use super::slot::{Health, SlotState};
 use super::successor::Successor;
@@ -26,6 +27,8 @@ pub(super) struct Fleet {
     serving: usize,
     children: ChildTable,
     schedule: Schedule,
+    /// Which children accept from the sockets of other slots.
+    pub(super) ring: Ring,
 }
 
 /// A slot, with what it keeps from one child to the next.
@@ -51,7 +54,7 @@ impl Slot {
 
 impl Fleet {
     /// Creates a fleet of slots. The start of the first child of each is due.
-    pub(super) fn new(slots: usize, now: Instant) -> Self {
+    pub(super) fn new(slots: usize, ring: Ring, now: Instant) -> Self {
         let mut fleet = Self {
             slots: Vec::new(),
             standbys: Vec::new(),
@@ -59,6 +62,7 @@ impl Fleet {
             serving: 0,
             children: ChildTable::new(),
             schedule: Schedule::default(),
+            ring,
         };
         fleet.resize(slots, now);
         fleet
@@ -68,6 +72,7 @@ impl Fleet {
     ///
     /// The caller has retired the slots that are removed. Their children drain without them.
     pub(super) fn resize(&mut self, slots: usize, now: Instant) {
+        self.ring.resize(slots);
         self.slots.truncate(slots);
         self.reserve(slots + self.standbys.len());
         self.slots.reserve_exact(slots - self.slots.len());
@@ -206,6 +211,8 @@ impl Fleet {
         if !slot.is_standby() {
             self.serving -= usize::from(old.is_serving());
             self.serving += usize::from(state.is_serving());
+            let serving = state.child().filter(|_| state.is_serving());
+            self.ring.set_serving(slot, serving);
             if state.awaits_replacement() {
                 self.waiting.insert(slot);
             } else if old.awaits_replacement() {
@@ -291,6 +298,7 @@ impl Fleet {
     /// slot.
     pub(super) fn set_draining(&mut self, id: ChildId, state: DrainState) {
         if let Some(child) = self.child(id) {
+            self.ring.leave(id);
             self.children.set_draining(id, child, state);
             let old = child.location.deadline();
             self.schedule
@@ -310,6 +318,7 @@ impl Fleet {
     /// If it filled a slot, the caller then sets the state of the slot.
     pub(super) fn remove(&mut self, id: ChildId) {
         if let Some(child) = self.child(id) {
+            self.ring.leave(id);
             self.children.remove(id, child);
             let old = child.location.deadline();
             self.schedule.update(DeadlineKey::Child(id), old, None);
@@ -326,6 +335,7 @@ impl Fleet {
             serving: _,
             schedule: _,
             children,
+            ring,
         } = self;
         form.number(slots.len() as u64);
         form.number(standbys.len() as u64);
@@ -341,10 +351,12 @@ impl Fleet {
             let longest = policy.backoff.nominal(*failures) == policy.backoff.nominal(u32::MAX);
             form.number(if longest { 100 } else { u64::from(*failures) });
         }
-        for id in self.child_ids() {
+        let ids = self.child_ids();
+        for &id in &ids {
             let child = self.child(id).expect("its id was listed");
             children.write_normal(id, child, form, policy);
         }
+        ring.write_normal(form, &ids);
     }
 
     /// All deadlines, from a full scan and from the index.

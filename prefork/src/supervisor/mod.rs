@@ -18,6 +18,7 @@ mod normal;
 mod outcome;
 mod phase;
 mod policy;
+mod ring;
 mod rollout;
 mod schedule;
 mod slot;

@@ -44,6 +44,9 @@ pub(crate) struct Policy {
     /// How long the start of the next standby waits after a promotion, or `recover_interval` if that
     /// is longer.
     pub(crate) standby_pause: Duration,
+    /// How many children accept from the sockets of each slot: its own, and those of the next slots.
+    /// 0: all slots share one socket.
+    pub(crate) ring_width: usize,
     /// The delay after children that exited before they were healthy.
     pub(crate) backoff: Backoff,
     /// The seed of the jitter of the back-off. The same seed gives the same delays.

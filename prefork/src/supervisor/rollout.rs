@@ -44,8 +44,8 @@ pub(super) enum RolloutStage {
 pub(super) struct Progress {
     /// The program that the successors run.
     pub(super) program: ProgramId,
-    /// The lowest slot that was not looked at yet.
-    pub(super) next: SlotId,
+    /// How many slots were looked at, in the order of the ring.
+    pub(super) next: usize,
     /// How many successors exist.
     pub(super) active: usize,
     /// How many slots run the program.
@@ -338,7 +338,7 @@ impl Progress {
     pub(super) fn new(program: ProgramId, deadline: Instant) -> Self {
         Self {
             program,
-            next: SlotId(0),
+            next: 0,
             active: 0,
             replaced: 0,
             deadline,
@@ -347,7 +347,7 @@ impl Progress {
 
     /// Whether every slot was handled.
     fn is_over(&self, slots: usize) -> bool {
-        self.active == 0 && self.next.0 >= slots
+        self.active == 0 && self.next >= slots
     }
 
     #[cfg(test)]
@@ -360,7 +360,7 @@ impl Progress {
             replaced,
             deadline,
         } = self;
-        form.number(next.0 as u64);
+        form.number(*next as u64);
         // The first successor of a rollout is alone, and soaks for another time.
         form.flag(*replaced > 0);
         form.time(*deadline);

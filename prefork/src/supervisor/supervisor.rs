@@ -16,6 +16,7 @@ use super::event::ChildEvent;
 use super::fleet::Fleet;
 use super::phase::{ListenersState, Phase, RecoveryMode};
 use super::policy::after;
+use super::ring::Ring;
 use super::rollout::{Progress, RolloutStage, Rollouts};
 use super::schedule::DeadlineKey;
 use super::slot::{Health, SlotState, TimeoutAction, Transition};
@@ -61,7 +62,7 @@ impl Supervisor {
             phase: Phase::StartingUp {
                 missing: policy.slots.get(),
             },
-            fleet: Fleet::new(policy.slots.get(), now),
+            fleet: Fleet::new(policy.slots.get(), Ring::new(policy.ring_width), now),
             rollouts: Rollouts::new(ProgramId::OWN),
             budget: Budget::new(policy.recover_threshold, policy.recover_window),
             jitter: Jitter::new(policy.jitter_seed),
@@ -81,6 +82,18 @@ impl Supervisor {
             Event::Violation { child } => (child, ChildEvent::Violation),
             Event::Exited { child } => (child, ChildEvent::Exited),
             Event::Closed { child } => return self.fleet.close(child),
+            Event::AdoptionOffered { child } => {
+                return self.update_ring(child, |ring| ring.set_can_adopt(child, true));
+            }
+            Event::AdoptionFailed { child } => {
+                return self.update_ring(child, |ring| ring.set_can_adopt(child, false));
+            }
+            Event::Suspended { child } => {
+                return self.update_ring(child, |ring| ring.set_suspended(child, true));
+            }
+            Event::Resumed { child } => {
+                return self.update_ring(child, |ring| ring.set_suspended(child, false));
+            }
             Event::MasterReady => return self.master_ready(),
             Event::Resize { slots } => return self.resize(slots, now),
             Event::RolloutRequested => return self.rollout_requested(),
@@ -115,6 +128,10 @@ impl Supervisor {
         if self.is_delay_over(now) {
             self.end_delay(now);
         }
+        // Clients may wait in these sockets, and a start takes time.
+        if let Some(action) = self.fleet.ring.next_action() {
+            return Some(action);
+        }
         while let Some(key) = self.next_due(now) {
             let action = match key {
                 DeadlineKey::Slot(slot) => self.on_slot_timeout(slot, now),
@@ -128,6 +145,9 @@ impl Supervisor {
             // A child whose start was not answered was the last one that could accept.
             return self.next_action(now);
         }
+        if let Some(action) = self.fleet.ring.next_action() {
+            return Some(action);
+        }
         self.next_rollout_action(now)
             .or_else(|| self.next_phase_action())
     }
@@ -136,6 +156,7 @@ impl Supervisor {
         if self.is_healthy() {
             // Not before: standbys must not delay the start of the fleet.
             self.fleet.add_standbys(self.policy.standbys, now);
+            self.fleet.ring.complete();
         }
         self.fleet.due(now)
     }
@@ -219,6 +240,13 @@ impl Supervisor {
                 self.fleet.remove(child);
                 self.await_recovery(slot, child, condition, now);
             }
+        }
+    }
+
+    /// Others are unknown or have exited.
+    fn update_ring(&mut self, child: ChildId, update: impl FnOnce(&mut Ring)) {
+        if self.fleet.child(child).is_some() {
+            update(&mut self.fleet.ring);
         }
     }
 
@@ -377,7 +405,8 @@ impl Supervisor {
         }
         self.fleet.resize(slots.get(), now);
         if let Some(progress) = self.rollouts.progress() {
-            progress.next = progress.next.min(SlotId(slots.get()));
+            // The order of the slots depends on their number. Those that were handled are skipped.
+            progress.next = 0;
         }
         let states = self.fleet.slot_ids().map(|slot| self.fleet.slot(slot));
         let missing = states.filter(|state| !state.was_started()).count();
@@ -467,6 +496,7 @@ impl Supervisor {
     fn drain_all(&mut self, stop: Stop, now: Instant) {
         let listeners = ListenersState::Open;
         self.phase = Phase::Stopping { stop, listeners };
+        self.fleet.ring.end();
         for slot in self.fleet.slot_ids() {
             self.retire(slot, now);
         }
@@ -806,11 +836,23 @@ impl Supervisor {
     /// Starts the next successor, if the rollout allows another one now.
     fn next_successor(&mut self) -> Option<Action> {
         let slots = self.fleet.slot_ids().len();
+        let is_parallel = self.policy.rollout.parallel.of(slots) > 1;
         let most = self.rollouts.most_successors(&self.policy.rollout, slots);
         let progress = self.rollouts.progress()?;
-        while progress.active < most && progress.next.0 < slots {
-            let (slot, program) = (progress.next, progress.program);
-            progress.next = SlotId(slot.0 + 1);
+        while progress.active < most && progress.next < slots {
+            let (ring, program) = (&self.fleet.ring, progress.program);
+            let slot = if is_parallel {
+                ring.slot_at(progress.next, slots)
+            } else {
+                SlotId(progress.next)
+            };
+            let mut successors = self.fleet.successors().into_iter();
+            if successors.any(|(_, other, _)| ring.are_neighbors(slot, other, slots)) {
+                // Both could be without a child that accepts.
+
+                return None;
+            }
+            progress.next += 1;
             if self.fleet.program(slot) != Some(program) {
                 progress.active += 1;
                 return Some(Action::Start {
@@ -848,6 +890,11 @@ impl Supervisor {
     #[cfg(test)]
     pub(super) fn fleet(&self) -> &Fleet {
         &self.fleet
+    }
+
+    #[cfg(test)]
+    pub(super) fn ring_width(&self) -> usize {
+        self.policy.ring_width
     }
 
     #[cfg(test)]

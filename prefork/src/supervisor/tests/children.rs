@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::children::ChildLocation;
 use super::super::draining::DrainState;
 use super::super::fleet::Fleet;
+use super::super::ring::Ring;
 use super::super::slot::SlotState;
 use super::super::successor::Successor;
 use super::super::{ChildId, ProgramId, SlotId};
@@ -15,7 +16,7 @@ const PROGRAM: ProgramId = ProgramId::OWN;
 /// A fleet, and the draining child, the serving child and the successor of a slot.
 fn fleet_with_three_children(state: DrainState) -> (Fleet, [ChildId; 3]) {
     let now = Instant::now();
-    let mut fleet = Fleet::new(2, now);
+    let mut fleet = Fleet::new(2, Ring::new(0), now);
     let draining = fleet.request_start(SLOT, PROGRAM);
     fleet.set_draining(draining, state);
     let serving = fleet.request_start(SLOT, PROGRAM);
@@ -100,7 +101,7 @@ fn a_child_that_closed_and_exited_is_no_longer_counted() {
 #[test]
 fn no_two_children_share_an_entry() {
     let now = Instant::now();
-    let mut fleet = Fleet::new(60, now);
+    let mut fleet = Fleet::new(60, Ring::new(0), now);
     let mut children: Vec<_> = fleet
         .slot_ids()
         .map(|slot| fleet.request_start(slot, PROGRAM))

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use cells::check_cells;
 use rollouts::RolloutFacts;
 
+use super::sockets::Sockets;
+
 use super::super::{
     Backoff, ChildId, Event, Parallel, Policy, ProgramId, Readiness, RolloutPolicy, StartFailure,
     StopCause, StopMode, Supervisor, Window,
@@ -90,6 +92,7 @@ struct World {
     delay_until: Option<Instant>,
     has_closed_listeners: bool,
     rollouts: RolloutFacts,
+    sockets: Sockets,
     last_id: u64,
 }
 
@@ -201,6 +204,7 @@ impl Model for Fleets<'_> {
             delay_until: None,
             has_closed_listeners: false,
             rollouts: RolloutFacts::new(),
+            sockets: Sockets::default(),
             last_id: 0,
         };
         let begun = world.begin(self.scope.begins, &self.scope.policy);
@@ -335,6 +339,9 @@ impl Fleets<'_> {
         let child = process.id;
         let is_silent = process.has_violated || !process.is_started;
         let events = child_events(child);
+        if self.scope.policy.ring_width > 0 {
+            moves.extend(socket_events(child).map(Move::Tell));
+        }
         if self.scope.answers == Answers::AnyTime {
             // Those of a start that is not answered yet are among the answers.
             let is_answer = |event: &Event| !process.is_started && is_answer(event);
@@ -370,6 +377,16 @@ fn child_events(child: ChildId) -> [Event; 13] {
     ]
 }
 
+/// The events that only the ring of sockets handles.
+fn socket_events(child: ChildId) -> [Event; 4] {
+    [
+        Event::AdoptionOffered { child },
+        Event::AdoptionFailed { child },
+        Event::Suspended { child },
+        Event::Resumed { child },
+    ]
+}
+
 fn child_of(event: Event) -> Option<ChildId> {
     match event {
         Event::Started { child, .. }
@@ -380,6 +397,10 @@ fn child_of(event: Event) -> Option<ChildId> {
         | Event::MainEnded { child }
         | Event::Closed { child }
         | Event::Violation { child }
+        | Event::AdoptionOffered { child }
+        | Event::AdoptionFailed { child }
+        | Event::Suspended { child }
+        | Event::Resumed { child }
         | Event::Exited { child } => Some(child),
         Event::MasterReady
         | Event::HookFailed
@@ -430,6 +451,7 @@ fn policy(slots: usize, recover_threshold: u32) -> Policy {
         // The jitter would make the times of states differ. `rules.rs` tests the back-off.
         standbys: 0,
         standby_pause: Duration::ZERO,
+        ring_width: 0,
         backoff: Backoff {
             first: Duration::ZERO,
             max: Duration::ZERO,
@@ -702,6 +724,43 @@ fn every_promise_holds_with_standbys() {
     run(name, up_to([4, 7], smaller), None);
     let two = up_to([4, 7], two_standbys(2, 5));
     run("2 slots, 2 standbys, threshold 2", two, None);
+}
+
+#[test]
+fn every_promise_holds_with_a_ring_of_sockets() {
+    let scope = |slots, width, most_processes| {
+        let mut policy = short(slots, 1);
+        policy.ring_width = width;
+        Scope {
+            begins: Begins::Serving,
+            most_processes,
+            ..master(policy)
+        }
+    };
+    let pair = up_to([5, 9], scope(2, 2, 4));
+    run("2 slots, threshold 1, a ring of 2", pair, None);
+    let three = up_to([4, 7], scope(3, 2, 5));
+    run("3 slots, threshold 1, a ring of 2", three, None);
+    let alone = up_to([4, 7], scope(3, 1, 5));
+    run("3 slots, threshold 1, sockets per slot", alone, None);
+    let starting = Scope {
+        begins: Begins::Empty,
+        ..scope(3, 2, 4)
+    };
+    run("3 slots that start, a ring of 2", up_to([8, 12], starting), None);
+    let mut sizes = Scope {
+        sizes: &[1, 2, 3],
+        has_rollouts: true,
+        ..scope(3, 2, 6)
+    };
+    sizes.policy.rollout.parallel = Parallel::Slots(NonZeroUsize::MAX);
+    sizes.policy.rollout.canary = Duration::ZERO;
+    let name = "1 to 3 slots, a ring of 2, rollouts";
+    run(name, up_to([4, 6], sizes), None);
+    let mut standby = scope(2, 2, 5);
+    standby.policy.standbys = 1;
+    let name = "2 slots, a ring of 2, 1 standby";
+    run(name, up_to([4, 7], standby), None);
 }
 
 #[test]

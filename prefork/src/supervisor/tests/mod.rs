@@ -8,6 +8,7 @@
 mod children;
 mod explore;
 mod rules;
+mod sockets;
 mod stage;
 mod standbys;
 mod swarm;

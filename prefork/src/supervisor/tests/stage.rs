@@ -44,6 +44,7 @@ pub(super) fn policy(slots: usize) -> Policy {
         },
         standbys: 0,
         standby_pause: Duration::ZERO,
+        ring_width: 0,
         backoff: Backoff::default(),
         jitter_seed: 1,
     }
@@ -130,6 +131,8 @@ impl Stage {
                 | Action::ReportRunning { .. }
                 | Action::Serve { .. }
                 | Action::Promote { .. }
+                | Action::Adopt { .. }
+                | Action::Release { .. }
                 | Action::ReportReplaced { .. }
                 | Action::ReportVerdict(_)
                 | Action::CloseListeners => {}

@@ -13,7 +13,7 @@ use super::super::rollout::RolloutStage;
 use super::super::slot::SlotState;
 use super::super::successor::Successor;
 use super::super::{
-    Action, ChildId, Event, Gate, KillReason, ProgramId, Readiness, RefusalStage, SlotId,
+    Action, ChildId, Event, Gate, KillReason, Policy, ProgramId, Readiness, RefusalStage, SlotId,
     StartFailure, StopCause, StopMode, Verdict,
 };
 use super::stage::{
@@ -83,6 +83,11 @@ fn a_rollout_handles_every_event_as_in_the_table() {
 #[test]
 fn a_fleet_handles_every_event_as_in_the_table() {
     compare("Fleet × event", fleet_event);
+}
+
+#[test]
+fn a_ring_handles_every_event_as_in_the_table() {
+    compare("Ring × event", ring_event);
 }
 
 #[test]
@@ -246,6 +251,10 @@ fn event_named(name: &str, child: ChildId) -> Event {
         "MainEnded" => Event::MainEnded { child },
         "Violation" => Event::Violation { child },
         "Exited" => Event::Exited { child },
+        "AdoptionOffered" => Event::AdoptionOffered { child },
+        "AdoptionFailed" => Event::AdoptionFailed { child },
+        "Suspended" => Event::Suspended { child },
+        "Resumed" => Event::Resumed { child },
         "MasterReady" => Event::MasterReady,
         "Resize" => Event::Resize { slots },
         "HookFailed" => Event::HookFailed,
@@ -269,6 +278,10 @@ fn event_named(name: &str, child: ChildId) -> Event {
         | Event::MainEnded { .. }
         | Event::Violation { .. }
         | Event::Exited { .. }
+        | Event::AdoptionOffered { .. }
+        | Event::AdoptionFailed { .. }
+        | Event::Suspended { .. }
+        | Event::Resumed { .. }
         | Event::MasterReady
         | Event::Resize { .. }
         | Event::HookFailed
@@ -828,6 +841,8 @@ fn rollout_action_word(action: &Action) -> Option<String> {
         | Action::ReportHealthy { .. }
         | Action::Serve { .. }
         | Action::Promote { .. }
+        | Action::Adopt { .. }
+        | Action::Release { .. }
         | Action::Terminate { .. }
         | Action::Kill { .. }
         | Action::GiveUp { .. }
@@ -954,7 +969,9 @@ fn child_action_word(action: &Action) -> Option<String> {
         Action::Serve { .. } => Some("Serve".into()),
         Action::Promote { .. } => Some("Promote".into()),
         Action::ReportReplaced { .. } => Some("ReportReplaced".into()),
-        Action::AnnounceMasterReady
+        Action::Adopt { .. }
+        | Action::Release { .. }
+        | Action::AnnounceMasterReady
         | Action::CloseListeners
         | Action::OpenProgram
         | Action::ReportVerdict(_) => None,
@@ -1158,9 +1175,51 @@ fn fleet_action_word(action: &Action) -> Option<String> {
         | Action::OpenProgram
         | Action::Serve { .. }
         | Action::Promote { .. }
+        | Action::Adopt { .. }
+        | Action::Release { .. }
         | Action::ReportReplaced { .. }
         | Action::ReportVerdict(_) => None,
     }
+}
+
+// Four slots that serve, each with two children that accept. The events are about slot 1.
+
+fn ring_event(state: &str, event: &str) -> String {
+    let mut stage = Stage::new(Policy {
+        ring_width: 2,
+        ..policy(4)
+    });
+    let children = [1, 2, 3, 4].map(ChildId);
+    stage.settle(Readiness::Notified);
+    for child in children {
+        stage.tell(Event::AdoptionOffered { child });
+        stage.tell(Event::Ready { child });
+    }
+    stage.settle(Readiness::Notified);
+    let child = children[1];
+    let before = match state.trim_matches('`') {
+        "accepts" => None,
+        "suspended" => Some(Event::Suspended { child }),
+        "unready" => Some(Event::Unready { child }),
+        "cannot adopt" => Some(Event::AdoptionFailed { child }),
+        other => panic!("no state is called {other}"),
+    };
+    if let Some(before) = before {
+        stage.tell(before);
+        stage.settle(Readiness::Notified);
+    }
+    stage.tell(event_named(event, child));
+    let mut words = Vec::new();
+    // A child that exits is replaced after that.
+    while let Some(action) = stage.supervisor.next_action(stage.now) {
+        let (verb, slot, child) = match action {
+            Action::Adopt { slot, child } => ("Adopt", slot, child),
+            Action::Release { slot, child } => ("Release", slot, child),
+            _ => break,
+        };
+        words.push(format!("{verb} {} by {}", slot.0, child.0 - 1));
+    }
+    sentence(&words)
 }
 
 // The text.

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::{Announcement, Begins, Process, UNKNOWN, World, child_events, ensure};
+use super::{
+    Announcement, Begins, Process, UNKNOWN, World, child_events, ensure, socket_events,
+};
 use crate::explore::Broken;
 use crate::supervisor::{Action, ChildId, Event, Policy, ProgramId, Readiness, SlotId, StopMode};
 
@@ -54,7 +56,7 @@ impl World {
         let exited = (1..=self.last_id).rev().map(ChildId);
         let exited = exited.filter(|&id| self.processes.iter().all(|process| process.id != id));
         for child in exited.chain([UNKNOWN]).take(1) {
-            for event in child_events(child) {
+            for event in child_events(child).into_iter().chain(socket_events(child)) {
                 world.supervisor.handle(event, self.now);
             }
         }
@@ -79,6 +81,7 @@ impl World {
             self.check_slot(slot)?;
         }
         self.check_standbys_rested()?;
+        self.check_sockets()?;
         ensure(
             self.supervisor.is_healthy() == self.is_fleet_healthy(),
             "the fleet is healthy if the child of every slot is",
@@ -102,6 +105,23 @@ impl World {
         )?;
         self.check_rollout_rested()?;
         self.check_outcome()
+    }
+
+    /// Checks which children hold the sockets of each slot.
+    fn check_sockets(&self) -> Result<(), Broken> {
+        let is_draining = self.stop.is_some() && self.delay_until.is_none();
+        let width = self.supervisor.ring_width();
+        if is_draining || width == 0 {
+            return Ok(());
+        }
+        let is_complete = self.supervisor.fleet().ring.is_complete();
+        ensure(
+            is_complete || !self.supervisor.is_healthy(),
+            "the ring is complete once each slot serves",
+        )?;
+        self.sockets
+            .check_rested(&self.serving(), width, is_complete)?;
+        Ok(())
     }
 
     /// Checks that a slot is filled, or will be.
@@ -244,7 +264,8 @@ impl World {
 
     /// Asks until there is no action. Outside of a stop, starts succeed.
     pub(super) fn settle(&mut self, policy: &Policy) -> Result<(), Broken> {
-        let most = 8 + 8 * (self.slots.len() + self.processes.len());
+        let sockets = self.supervisor.ring_width() * self.slots.len();
+        let most = 8 + 8 * (self.slots.len() + self.processes.len() + sockets);
         for _ in 0..most {
             match self.ask(policy)? {
                 None => return Ok(()),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Announcement, Process, SlotFacts, StopFacts, TICK, World, ensure};
+use super::{Announcement, Process, SlotFacts, StopFacts, TICK, World, child_of, ensure};
 use crate::explore::Broken;
 use crate::supervisor::children::ChildLocation;
 use crate::supervisor::draining::DrainState;
@@ -28,6 +28,8 @@ impl World {
             delay_until,
             has_closed_listeners,
             rollouts,
+            // The supervisor writes them.
+            sockets: _,
             // Ids count by their order.
             last_id: _,
         } = self;
@@ -97,7 +99,30 @@ impl World {
 
     pub(super) fn tell(&mut self, event: Event, policy: &Policy) {
         self.supervisor.handle(event, self.now);
+        if child_of(event).is_some_and(|child| self.process(child).is_some()) {
+            self.sockets.note(event);
+        }
         self.note(event, policy);
+        self.note_sockets();
+    }
+
+    /// Children that have left their slots close the sockets of other slots.
+    fn note_sockets(&mut self) {
+        let processes = &self.processes;
+        let find = |id| processes.iter().find(|process| process.id == id);
+        let fills = |id| find(id).is_some_and(|process| process.fills_slot);
+        self.sockets.retain(fills, |id| find(id).is_some());
+    }
+
+    /// The child of each slot, if it serves.
+    pub(super) fn serving(&self) -> Vec<Option<ChildId>> {
+        let mut serving = vec![None; self.slots.len()];
+        for process in self.processes.iter().filter(|process| process.serves()) {
+            if let Some(slot) = serving.get_mut(process.slot) {
+                *slot = Some(process.id);
+            }
+        }
+        serving
     }
 
     #[expect(clippy::too_many_lines, reason = "one arm per event")]
@@ -244,6 +269,11 @@ impl World {
                     self.announcement = Announcement::Done;
                 }
             }
+            // `Sockets` has noted them.
+            Event::AdoptionOffered { .. }
+            | Event::AdoptionFailed { .. }
+            | Event::Suspended { .. }
+            | Event::Resumed { .. } => {}
             Event::HookFailed => self.note_stop(StopCause::HookFailed, policy),
             Event::ListenerLost => self.note_stop(StopCause::ListenerLost, policy),
             Event::Resize { slots } => self.note_size(slots.get(), policy),
@@ -486,6 +516,7 @@ impl World {
         if let Some(action) = action {
             self.perform(action, policy)?;
         }
+        self.note_sockets();
         self.check_refusal()?;
         Ok(action)
     }
@@ -657,6 +688,14 @@ impl World {
                 child,
                 previous,
             } => self.promote(slot, child, previous, policy),
+            Action::Adopt { .. } | Action::Release { .. } => {
+                let is_draining = is_stopping && self.delay_until.is_none();
+                ensure(!is_draining, "no socket is passed once all children drain")?;
+                let serving = self.serving();
+                let slot_of = |id| serving.iter().position(|&child| child == Some(id));
+                self.sockets.perform(action, serving.len(), slot_of)?;
+                Ok(())
+            }
             Action::OpenProgram
             | Action::Serve { .. }
             | Action::ReportReplaced { .. }

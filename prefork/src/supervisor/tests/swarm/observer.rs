@@ -18,6 +18,7 @@ use super::super::super::{
     Action, ChildId, Event, FleetOutcome, Policy, ProgramId, Readiness, Refusal, RefusalStage,
     SlotId, StartFailure, StopCause, StopMode, Supervisor,
 };
+use super::super::sockets::Sockets;
 use super::broken::{Broken, check};
 use super::plan::{Nanos, nanos};
 use super::rollouts::Rollouts;
@@ -53,6 +54,7 @@ pub(super) struct Observer {
     is_announced: bool,
     is_master_ready: bool,
     rollouts: Rollouts,
+    sockets: Sockets,
     stop: Option<Stop>,
     /// Until when the children of the slots serve on in the stop, and when that ended.
     delay_until: Option<Nanos>,
@@ -142,7 +144,8 @@ impl Observer {
             awaited: 0,
             is_announced: false,
             is_master_ready: false,
-            rollouts: Rollouts::new(policy.rollout, epoch),
+            rollouts: Rollouts::new(policy.rollout, policy.ring_width, epoch),
+            sockets: Sockets::default(),
             stop: None,
             delay_until: None,
             delay_ended: None,
@@ -159,6 +162,18 @@ impl Observer {
         };
         observer.resize(observer.policy.slots.get(), 0);
         observer
+    }
+
+    /// How many actions about sockets can follow one event.
+    fn most_sockets(&self) -> usize {
+        4 * self.policy.ring_width * self.slots.len()
+    }
+
+    /// The child of each slot, if it serves.
+    fn serving(&self) -> Vec<Option<ChildId>> {
+        let ready = |id: &ChildId| self.children.get(id).is_some_and(Child::is_ready);
+        let slots = self.slots[..self.wanted].iter();
+        slots.map(|slot| slot.child.filter(ready)).collect()
     }
 
     /// Whether each slot serves, no other child is left and no rollout is in progress.
@@ -294,6 +309,14 @@ impl Observer {
                 }
             }
             Event::MasterReady => self.master_ready(at),
+            Event::AdoptionOffered { child }
+            | Event::AdoptionFailed { child }
+            | Event::Suspended { child }
+            | Event::Resumed { child } => {
+                if self.children.contains_key(&child) {
+                    self.sockets.note(event);
+                }
+            }
             Event::HookFailed => self.begin_stop(StopCause::HookFailed, at),
             Event::ListenerLost => self.begin_stop(StopCause::ListenerLost, at),
             Event::Resize { slots } => self.resize(slots.get(), at),
@@ -844,7 +867,7 @@ impl Observer {
             return self.rested(supervisor);
         };
         self.actions_in_a_row += 1;
-        let most = 4 * self.children.len() + self.wanted + 6;
+        let most = 4 * self.children.len() + self.wanted + 6 + self.most_sockets();
         check(
             self.actions_in_a_row <= most,
             "`next_action` comes to an end",
@@ -870,6 +893,10 @@ pub(super) fn child_of(event: &mut Event) -> Option<&mut ChildId> {
         | Event::MainEnded { child }
         | Event::Closed { child }
         | Event::Violation { child }
+        | Event::AdoptionOffered { child }
+        | Event::AdoptionFailed { child }
+        | Event::Suspended { child }
+        | Event::Resumed { child }
         | Event::Exited { child } => Some(child),
         Event::MasterReady
         | Event::HookFailed

@@ -214,6 +214,12 @@ pub(super) struct Plan {
     /// It takes back its readiness.
     pub(super) takes_back: Class,
     pub(super) is_ready_again: Class,
+    /// It cannot accept from the sockets of other slots.
+    pub(super) cannot_adopt: Class,
+    /// It could, and cannot take a socket.
+    pub(super) fails_to_adopt: Class,
+    /// A signal suspends it.
+    pub(super) is_suspended: Class,
     /// It closes its channel: no frame arrives any more.
     pub(super) falls_silent: Class,
     pub(super) repeats_frames: Class,
@@ -270,6 +276,9 @@ impl Plan {
             violates: Class::draw(rng, 20),
             closes: Class::draw(rng, 20),
             takes_back: Class::draw(rng, 10),
+            cannot_adopt: Class::draw(rng, 20),
+            fails_to_adopt: Class::draw(rng, 20),
+            is_suspended: Class::draw(rng, 10),
             is_ready_again: Class::draw(rng, 4),
             falls_silent: Class::draw(rng, 20),
             repeats_frames: Class::draw(rng, 20),
@@ -327,6 +336,7 @@ fn policy(rng: &mut Rng, slots: u64) -> Policy {
         },
         standbys: rng.pick(&[0, 0, 1, 2, 5]),
         standby_pause: any(rng),
+        ring_width: rng.pick(&[0, 0, 1, 2, 2, 3]),
         backoff: rng.pick(&[
             Backoff::default(),
             Backoff {

@@ -13,6 +13,7 @@ use super::plan::{Nanos, nanos};
 
 pub(super) struct Rollouts {
     policy: RolloutPolicy,
+    ring_width: usize,
     epoch: Instant,
     /// The program of the last rollout that was accepted.
     pub(super) accepted: ProgramId,
@@ -44,9 +45,10 @@ struct Progress {
 }
 
 impl Rollouts {
-    pub(super) fn new(policy: RolloutPolicy, epoch: Instant) -> Self {
+    pub(super) fn new(policy: RolloutPolicy, ring_width: usize, epoch: Instant) -> Self {
         Self {
             policy,
+            ring_width,
             epoch,
             accepted: ProgramId::OWN,
             is_requested: false,
@@ -229,8 +231,23 @@ impl Rollouts {
             detail,
         )?;
         check(
-            progress.is_some_and(|progress| progress.pending.first() == Some(&slot)),
-            "each slot gets one successor, in ascending order",
+            progress.is_some_and(|progress| progress.pending.contains(&slot)),
+            "each slot gets one successor",
+            detail,
+        )?;
+        let is_first = progress.is_some_and(|progress| progress.pending.first() == Some(&slot));
+        check(
+            is_first || self.ring_width > 1 && self.policy.parallel.of(slots) > 1,
+            "slots get their successors in ascending order, unless neighbors share sockets",
+            detail,
+        )?;
+        let is_near = |&other: &usize| {
+            let distance = slot.abs_diff(other);
+            distance.min(slots - distance) < self.ring_width
+        };
+        check(
+            !self.successors.keys().any(is_near),
+            "neighbors are not replaced at the same time",
             detail,
         )?;
         check(
@@ -344,7 +361,9 @@ impl Rollouts {
             "a verdict comes as soon as it is certain",
             String::new,
         )?;
-        let is_full = self.successors.len() >= self.most_successors(slots);
+        // The next slot can be a neighbor of one that has a successor.
+        let may_wait = self.ring_width > 1 && !self.successors.is_empty();
+        let is_full = may_wait || self.successors.len() >= self.most_successors(slots);
         check(
             is_full || progress.is_none_or(is_complete),
             "a rollout has as many successors as it may have",

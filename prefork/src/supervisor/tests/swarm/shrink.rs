@@ -317,9 +317,10 @@ impl Search {
     }
 
     fn shrink_policy(&mut self) {
-        let changes: [fn(&mut Policy); 15] = [
+        let changes: [fn(&mut Policy); 16] = [
             |policy| policy.standbys = 0,
             |policy| policy.standby_pause = Duration::ZERO,
+            |policy| policy.ring_width = 0,
             |policy| policy.recover_threshold = 100,
             |policy| policy.recover_window = Window::Forever,
             |policy| policy.recover_interval = Duration::ZERO,
@@ -562,6 +563,8 @@ fn code_of_policy(found: &Policy) -> String {
     field("rollout", is_usual, rollout);
     let standbys = found.standbys;
     field("standbys", standbys == usual.standbys, standbys.to_string());
+    let width = found.ring_width;
+    field("ring_width", width == usual.ring_width, width.to_string());
     let backoff = format!("Backoff {{ first: {first}, max: {max} }}");
     field("backoff", found.backoff == usual.backoff, backoff);
     let seed = found.jitter_seed;
@@ -613,6 +616,10 @@ fn code_of(event: Event) -> String {
         }
         Event::MainEnded { child } => format!("MainEnded {{ {} }}", id(child)),
         Event::Closed { child } => format!("Closed {{ {} }}", id(child)),
+        Event::AdoptionOffered { child } => format!("AdoptionOffered {{ {} }}", id(child)),
+        Event::AdoptionFailed { child } => format!("AdoptionFailed {{ {} }}", id(child)),
+        Event::Suspended { child } => format!("Suspended {{ {} }}", id(child)),
+        Event::Resumed { child } => format!("Resumed {{ {} }}", id(child)),
         Event::Violation { child } => format!("Violation {{ {} }}", id(child)),
         Event::Exited { child } => format!("Exited {{ {} }}", id(child)),
         Event::MasterReady => "MasterReady".to_owned(),

@@ -162,7 +162,12 @@ impl World {
     /// The time that a rollout without faults needs at most, and the time that it has.
     fn time_of_rollout(&self) -> (Nanos, Nanos) {
         let (policy, slots) = (&self.plan.policy.rollout, self.replay.observer().slots());
-        let later = slots.saturating_sub(1).div_ceil(policy.parallel.of(slots)) as u64;
+        // Neighbors are not replaced at the same time.
+        let parallel = match self.plan.policy.ring_width {
+            0 | 1 => policy.parallel.of(slots),
+            _ => 1,
+        };
+        let later = slots.saturating_sub(1).div_ceil(parallel) as u64;
         let rounds = nanos(policy.soak)
             .saturating_add(2 * MILLI)
             .saturating_mul(later);
@@ -440,7 +445,14 @@ impl World {
                 self.call_hook()?;
                 Ok(())
             }
-            Action::GiveUp { .. }
+            Action::Adopt { child, .. } => {
+                if self.fault(self.plan.fails_to_adopt).is_some() {
+                    self.tell(Event::AdoptionFailed { child }, self.clock)?;
+                }
+                Ok(())
+            }
+            Action::Release { .. }
+            | Action::GiveUp { .. }
             | Action::ReportRunning { .. }
             | Action::Promote { .. }
             | Action::ReportReplaced { .. }
@@ -508,6 +520,10 @@ impl World {
         self.alive.insert(child, character);
         let readiness = self.plan.readiness;
         self.tell(Event::Started { child, readiness }, at)?;
+        if self.plan.policy.ring_width > 0 && self.fault(self.plan.cannot_adopt).is_none() {
+            let hello = self.rng.below(MILLI);
+            self.expect(hello, What::Fact(Event::AdoptionOffered { child }));
+        }
         self.live(child, character, readiness);
         Ok(())
     }
@@ -567,6 +583,11 @@ impl World {
         }
         if let Some(at) = plan.is_ready_again.happens(&mut self.rng) {
             self.expect(ready + at, What::Fact(Event::Ready { child }));
+        }
+        if let Some(at) = plan.is_suspended.happens(&mut self.rng) {
+            let lasts = later / 2;
+            self.expect(at, What::Fault(Event::Suspended { child }));
+            self.expect(at + lasts, What::Fact(Event::Resumed { child }));
         }
         if let Some(at) = plan.falls_silent.happens(&mut self.rng) {
             self.expect(at, What::Silence(child));
@@ -672,7 +693,7 @@ impl PartialOrd for Coming {
 }
 
 /// Everything that a run must see at least once. A new action or cause belongs here.
-pub(super) const NAMES: [&str; 32] = [
+pub(super) const NAMES: [&str; 34] = [
     "start",
     "announce",
     "terminate",
@@ -705,6 +726,8 @@ pub(super) const NAMES: [&str; 32] = [
     "children are left after a roll-back",
     "promote",
     "report healthy",
+    "adopt",
+    "release",
 ];
 
 fn name_of_action(action: Action) -> &'static str {
@@ -720,6 +743,8 @@ fn name_of_action(action: Action) -> &'static str {
         Action::GiveUp { .. } => NAMES[6],
         Action::ReportRunning { .. } => NAMES[7],
         Action::ReportHealthy { .. } => NAMES[31],
+        Action::Adopt { .. } => NAMES[32],
+        Action::Release { .. } => NAMES[33],
         Action::CloseListeners => NAMES[8],
         Action::OpenProgram => NAMES[17],
         Action::Serve { .. } => NAMES[18],

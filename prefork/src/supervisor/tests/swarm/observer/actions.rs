@@ -91,6 +91,7 @@ impl Observer {
                 child,
                 previous,
             } => self.check_promotion(supervisor, slot, child, previous),
+            Action::Adopt { .. } | Action::Release { .. } => self.check_sockets_of(action),
             Action::OpenProgram => {
                 self.rollouts.check_open(self.may_roll_out())?;
                 self.rollouts.began(self.now);
@@ -112,6 +113,36 @@ impl Observer {
                 )
             }
         }
+    }
+
+    fn check_sockets_of(&mut self, action: Action) -> Result<(), Broken> {
+        check(
+            self.stop.is_none() || self.delay_until.is_some(),
+            "no socket is passed once all children drain",
+            || format!("{action:?}"),
+        )?;
+        let (children, slots) = (&self.children, &self.slots[..self.wanted]);
+        let slot_of = |id| {
+            let child = children.get(&id).filter(|child| child.is_ready())?;
+            let is_in_slot = slots.get(child.slot)?.child == Some(id);
+            is_in_slot.then_some(child.slot)
+        };
+        let performed = self.sockets.perform(action, slots.len(), slot_of);
+        performed.map_err(|promise| Broken {
+            promise,
+            detail: format!("{action:?}"),
+        })
+    }
+
+    /// Children that have left their slots close the sockets of other slots.
+    pub(super) fn forget_sockets(&mut self) {
+        let (children, slots) = (&self.children, &self.slots);
+        let fills = |id: ChildId| {
+            let slot = children.get(&id).map(|child| child.slot);
+            slot.is_some_and(|slot| slots.get(slot).is_some_and(|slot| slot.child == Some(id)))
+        };
+        let exists = |id: ChildId| children.contains_key(&id);
+        self.sockets.retain(fills, exists);
     }
 
     pub(super) fn child(&mut self, id: ChildId) -> Result<&mut Child, Broken> {

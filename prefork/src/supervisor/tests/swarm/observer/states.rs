@@ -161,6 +161,7 @@ impl Observer {
         let size = (self.children.len() + self.slots.len()) as u64;
         if self.rests.is_multiple_of(16 + 8 * size) {
             self.compare(supervisor)?;
+            self.compare_sockets(supervisor)?;
         }
         Ok(())
     }
@@ -265,6 +266,27 @@ impl Observer {
         )?;
         self.outcome = Some(outcome.clone());
         Ok(())
+    }
+
+    /// Compares which children hold the sockets of each slot with which should.
+    fn compare_sockets(&mut self, supervisor: &Supervisor) -> Result<(), Broken> {
+        let is_draining = self.stop.is_some() && self.delay_until.is_none();
+        let width = self.policy.ring_width;
+        if is_draining || width == 0 {
+            return Ok(());
+        }
+        self.forget_sockets();
+        let is_complete = supervisor.fleet().ring.is_complete();
+        check(
+            is_complete || !supervisor.is_healthy(),
+            "the ring is complete once each slot serves",
+            String::new,
+        )?;
+        let checked = self.sockets.check_rested(&self.serving(), width, is_complete);
+        checked.map_err(|promise| Broken {
+            promise,
+            detail: format!("at {}", self.now),
+        })
     }
 
     /// Compares everything that the supervisor knows with what happened.
