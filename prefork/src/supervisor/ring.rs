@@ -267,26 +267,18 @@ impl Ring {
         }
     }
 
-    /// Whether these slots are so close that a child of one accepts for the other.
-    pub(super) fn are_neighbors(&self, one: SlotId, other: SlotId, slots: usize) -> bool {
-        let distance = one.0.abs_diff(other.0);
-        distance.min(slots - distance) < self.width.max(1)
-    }
-
-    /// The slots in an order in which one after the other is no neighbor.
-    ///
-    /// A rollout that replaces several children at the same time takes them in this order.
-    pub(super) fn slot_at(&self, position: usize, slots: usize) -> SlotId {
-        let step = self.width.max(1);
-        // Every `step`-th slot from 0 on, then from 1 on, and so on.
-        let (mut first, mut rest) = (0, position);
-        loop {
-            let count = slots.saturating_sub(first).div_ceil(step);
-            if rest < count || count == 0 {
-                return SlotId(first + rest * step);
-            }
-            (first, rest) = (first + 1, rest - count);
-        }
+    /// Whether a child of one of these slots accepts for this slot, or the other way round.
+    pub(super) fn has_neighbor(
+        &self,
+        slot: SlotId,
+        others: &BTreeSet<SlotId>,
+        slots: usize,
+    ) -> bool {
+        (1..self.width.min(slots)).any(|distance| {
+            let later = SlotId((slot.0 + distance) % slots);
+            let earlier = SlotId((slot.0 + slots - distance) % slots);
+            others.contains(&later) || others.contains(&earlier)
+        })
     }
 
     /// Whether each slot has served.

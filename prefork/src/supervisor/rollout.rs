@@ -3,6 +3,7 @@
 //! It knows how far the rollout is, and its verdict. It knows no state of a slot or a child: the
 //! supervisor tells it what became of each successor.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 #[cfg(test)]
@@ -17,6 +18,10 @@ pub(super) struct Rollouts {
     /// Whether a rollout was requested that has not begun.
     pub(super) is_requested: bool,
     pub(super) current: Option<Rollout>,
+    /// The slots that the current one has not looked at yet.
+    pending: BTreeSet<SlotId>,
+    /// The slots that have a successor.
+    active: BTreeSet<SlotId>,
 }
 
 /// A rollout that has begun.
@@ -44,10 +49,6 @@ pub(super) enum RolloutStage {
 pub(super) struct Progress {
     /// The program that the successors run.
     pub(super) program: ProgramId,
-    /// How many slots were looked at, in the order of the ring.
-    pub(super) next: usize,
-    /// How many successors exist.
-    pub(super) active: usize,
     /// How many slots run the program.
     pub(super) replaced: usize,
     /// When it has taken too long.
@@ -115,6 +116,8 @@ impl Rollouts {
             accepted,
             is_requested: false,
             current: None,
+            pending: BTreeSet::new(),
+            active: BTreeSet::new(),
         }
     }
 
@@ -201,13 +204,53 @@ impl Rollouts {
         })
     }
 
+    /// Successors of these slots are started from now on.
+    pub(super) fn set_slots(&mut self, slots: usize) {
+        self.pending = (0..slots).map(SlotId).collect();
+    }
+
+    /// The number of slots changes. Those that are added are looked at, too.
+    pub(super) fn resize(&mut self, before: usize, slots: usize) {
+        self.pending.retain(|slot| slot.0 < slots);
+        self.pending.extend((before..slots).map(SlotId));
+    }
+
+    /// Returns the next slot that gets a successor. `may_follow` returns whether it can, beside
+    /// those that have one.
+    pub(super) fn take_next(
+        &mut self,
+        most: usize,
+        may_follow: impl Fn(SlotId, &BTreeSet<SlotId>) -> bool,
+    ) -> Option<SlotId> {
+        if self.active.len() >= most {
+            return None;
+        }
+        let mut pending = self.pending.iter().copied();
+        let slot = pending.find(|&slot| may_follow(slot, &self.active))?;
+        self.pending.remove(&slot);
+        Some(slot)
+    }
+
+    /// A successor of this slot was requested.
+    pub(super) fn successor_began(&mut self, slot: SlotId) {
+        self.active.insert(slot);
+    }
+
+    /// The successor of this slot has replaced the child, or has failed.
+    pub(super) fn successor_ended(&mut self, slot: SlotId) {
+        self.active.remove(&slot);
+    }
+
     /// Ends the rollout if every slot was handled.
-    pub(super) fn conclude(&mut self, slots: usize) {
+    pub(super) fn conclude(&mut self) {
+        if !self.pending.is_empty() || !self.active.is_empty() {
+            return;
+        }
         let Some(Rollout { began, stage }) = self.current else {
             return;
         };
         match stage {
-            RolloutStage::RollingOut(progress) if progress.is_over(slots) => {
+            RolloutStage::RollingOut(progress) => {
                 self.accepted = progress.program;
                 self.set_stage(RolloutStage::Ended(Verdict::Accepted {
                     program: progress.program,
@@ -215,13 +258,8 @@ impl Rollouts {
                     began,
                 }));
             }
-            RolloutStage::RollingBack(progress, refusal) if progress.is_over(slots) => {
-                self.end_refused(refusal);
-            }
-            RolloutStage::Opening
-            | RolloutStage::RollingOut(_)
-            | RolloutStage::RollingBack(..)
-            | RolloutStage::Ended(_) => {}
+            RolloutStage::RollingBack(_, refusal) => self.end_refused(refusal),
+            RolloutStage::Opening | RolloutStage::Ended(_) => {}
         }
     }
 
@@ -302,14 +340,28 @@ impl Rollouts {
     }
 
     #[cfg(test)]
+    fn is_in_progress(&self) -> bool {
+        self.is_rolling_out() || self.rolling_back().is_some()
+    }
+
+    #[cfg(test)]
     pub(super) fn write_normal(&self, form: &mut NormalForm) {
         let Self {
             // The slots and successors write whether they run it.
             accepted: _,
             is_requested,
             current,
+            pending,
+            // It repeats the successors.
+            active: _,
         } = self;
         form.flag(*is_requested);
+        if self.is_in_progress() {
+            form.number(pending.len() as u64);
+            for slot in pending {
+                form.number(slot.0 as u64);
+            }
+        }
         let Some(Rollout {
             // Only a message has it.
             began: _,
@@ -338,29 +390,18 @@ impl Progress {
     pub(super) fn new(program: ProgramId, deadline: Instant) -> Self {
         Self {
             program,
-            next: 0,
-            active: 0,
             replaced: 0,
             deadline,
         }
-    }
-
-    /// Whether every slot was handled.
-    fn is_over(&self, slots: usize) -> bool {
-        self.active == 0 && self.next >= slots
     }
 
     #[cfg(test)]
     fn write_normal(&self, form: &mut NormalForm) {
         let Self {
             program: _,
-            next,
-            // It repeats the number of successors.
-            active: _,
             replaced,
             deadline,
         } = self;
-        form.number(*next as u64);
         // The first successor of a rollout is alone, and soaks for another time.
         form.flag(*replaced > 0);
         form.time(*deadline);

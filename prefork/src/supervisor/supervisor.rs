@@ -403,11 +403,9 @@ impl Supervisor {
         for slot in removed {
             self.retire(slot, now);
         }
+        self.rollouts
+            .resize(self.fleet.slot_ids().len(), slots.get());
         self.fleet.resize(slots.get(), now);
-        if let Some(progress) = self.rollouts.progress() {
-            // The order of the slots depends on their number. Those that were handled are skipped.
-            progress.next = 0;
-        }
         let states = self.fleet.slot_ids().map(|slot| self.fleet.slot(slot));
         let missing = states.filter(|state| !state.was_started()).count();
         self.phase.resize(missing);
@@ -611,6 +609,7 @@ impl Supervisor {
             let deadline = after(now, self.policy.rollout.timeout);
             let progress = Progress::new(program, deadline);
             self.rollouts.set_stage(RolloutStage::RollingOut(progress));
+            self.rollouts.set_slots(self.fleet.slot_ids().len());
         }
     }
 
@@ -711,9 +710,9 @@ impl Supervisor {
         self.fleet.fill_slot(slot, child, successor);
         self.budget.begin_to_forget();
         if let Some(progress) = self.rollouts.progress() {
-            progress.active -= 1;
             progress.replaced += 1;
         }
+        self.rollouts.successor_ended(slot);
         Action::ReportReplaced {
             slot,
             child,
@@ -729,9 +728,7 @@ impl Supervisor {
         stage: RefusalStage,
         now: Instant,
     ) {
-        if let Some(progress) = self.rollouts.progress() {
-            progress.active -= 1;
-        }
+        self.rollouts.successor_ended(slot);
         let child = Some((slot, child));
         self.refuse(Refusal { stage, child }, now);
     }
@@ -744,6 +741,7 @@ impl Supervisor {
             let progress = Progress::new(self.rollouts.accepted, deadline);
             self.rollouts
                 .set_stage(RolloutStage::RollingBack(progress, refusal));
+            self.rollouts.set_slots(self.fleet.slot_ids().len());
         }
     }
 
@@ -753,9 +751,7 @@ impl Supervisor {
             if is_of(slot) {
                 self.end_draining(now, |other, _| other == slot);
                 self.drain(successor.state, now);
-                if let Some(progress) = self.rollouts.progress() {
-                    progress.active -= 1;
-                }
+                self.rollouts.successor_ended(slot);
             }
         }
     }
@@ -810,7 +806,7 @@ impl Supervisor {
             return Some(start);
         }
         let fleet = &self.fleet;
-        self.rollouts.conclude(fleet.slot_ids().len());
+        self.rollouts.conclude();
         let count_left = |accepted| fleet.count_others(accepted);
         let verdict = self.rollouts.take_verdict(count_left)?;
         if let Verdict::Accepted { .. } = verdict {
@@ -836,25 +832,14 @@ impl Supervisor {
     /// Starts the next successor, if the rollout allows another one now.
     fn next_successor(&mut self) -> Option<Action> {
         let slots = self.fleet.slot_ids().len();
-        let is_parallel = self.policy.rollout.parallel.of(slots) > 1;
         let most = self.rollouts.most_successors(&self.policy.rollout, slots);
-        let progress = self.rollouts.progress()?;
-        while progress.active < most && progress.next < slots {
-            let (ring, program) = (&self.fleet.ring, progress.program);
-            let slot = if is_parallel {
-                ring.slot_at(progress.next, slots)
-            } else {
-                SlotId(progress.next)
-            };
-            let mut successors = self.fleet.successors().into_iter();
-            if successors.any(|(_, other, _)| ring.are_neighbors(slot, other, slots)) {
-                // Both could be without a child that accepts.
-
-                return None;
-            }
-            progress.next += 1;
+        let program = self.rollouts.progress()?.program;
+        let ring = &self.fleet.ring;
+        // Neighbors could both be without a child that accepts.
+        let may_follow = |slot, others: &_| !ring.has_neighbor(slot, others, slots);
+        while let Some(slot) = self.rollouts.take_next(most, may_follow) {
             if self.fleet.program(slot) != Some(program) {
-                progress.active += 1;
+                self.rollouts.successor_began(slot);
                 return Some(Action::Start {
                     slot,
                     child: self.fleet.request_successor(slot, program),

@@ -747,7 +747,11 @@ fn every_promise_holds_with_a_ring_of_sockets() {
         begins: Begins::Empty,
         ..scope(3, 2, 4)
     };
-    run("3 slots that start, a ring of 2", up_to([8, 12], starting), None);
+    run(
+        "3 slots that start, a ring of 2",
+        up_to([8, 12], starting),
+        None,
+    );
     let mut sizes = Scope {
         sizes: &[1, 2, 3],
         has_rollouts: true,

@@ -7,6 +7,7 @@
 
 mod children;
 mod explore;
+mod ring;
 mod rules;
 mod sockets;
 mod stage;

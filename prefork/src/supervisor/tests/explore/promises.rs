@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::{
-    Announcement, Begins, Process, UNKNOWN, World, child_events, ensure, socket_events,
-};
+use super::{Announcement, Begins, Process, UNKNOWN, World, child_events, ensure, socket_events};
 use crate::explore::Broken;
 use crate::supervisor::{Action, ChildId, Event, Policy, ProgramId, Readiness, SlotId, StopMode};
 

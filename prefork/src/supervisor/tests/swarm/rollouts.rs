@@ -237,7 +237,7 @@ impl Rollouts {
         )?;
         let is_first = progress.is_some_and(|progress| progress.pending.first() == Some(&slot));
         check(
-            is_first || self.ring_width > 1 && self.policy.parallel.of(slots) > 1,
+            is_first || self.ring_width > 1,
             "slots get their successors in ascending order, unless neighbors share sockets",
             detail,
         )?;

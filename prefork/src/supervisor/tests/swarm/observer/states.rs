@@ -282,7 +282,9 @@ impl Observer {
             "the ring is complete once each slot serves",
             String::new,
         )?;
-        let checked = self.sockets.check_rested(&self.serving(), width, is_complete);
+        let checked = self
+            .sockets
+            .check_rested(&self.serving(), width, is_complete);
         checked.map_err(|promise| Broken {
             promise,
             detail: format!("at {}", self.now),
