@@ -25,12 +25,14 @@ pub(crate) fn check(row: &Row, value: &Expr, errors: &mut Errors) {
         (Literals::Function, Expr::Closure(_)) => return,
         (_, _) => {}
     }
-    if let (Literals::Number, Some(number)) = (row.literals, number(value)) {
+    if let (Literals::Number | Literals::FlagOrNumber, Some(number)) = (row.literals, number(value))
+    {
         report(value, row.check(&number), errors);
         return;
     }
     match (row.literals, literal(value)) {
-        (Literals::Flag, Some(Lit::Bool(_))) | (Literals::Bytes, Some(Lit::ByteStr(_))) => {}
+        (Literals::Flag | Literals::FlagOrNumber, Some(Lit::Bool(_)))
+        | (Literals::Bytes, Some(Lit::ByteStr(_))) => {}
         (Literals::Duration, Some(Lit::Int(number))) => {
             let text = format!("{}; {}", mismatch(row, "a number"), in_quotes(number));
             errors.at(number, text);
@@ -251,6 +253,7 @@ mod tests {
             ("recover_window", "\"1m\""),
             ("network", "\"tcp6\""),
             ("reuseport", "true"),
+            ("reuseport", "3"),
             ("reuseport", "\"true\""),
             ("recover_threshold", "\"8\""),
             ("workers", "\"auto-1\""),
@@ -348,9 +351,12 @@ mod tests {
             (
                 "reuseport",
                 "\"yes\"",
-                "'yes' is neither 'true' nor 'false'",
+                "'yes' is not a value of reuseport",
             ),
-            ("reuseport", "1", "found a number"),
+            ("reuseport", "0", "'0' is not a value of reuseport"),
+            ("reuseport", "1.5", "found a floating-point number"),
+            ("v6only", "1", "found a number"),
+            ("v6only", "\"yes\"", "is neither 'true' nor 'false'"),
             (
                 "init",
                 "\"f\"",

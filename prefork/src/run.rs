@@ -14,7 +14,7 @@ use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use prefork_options::Prefix;
+use prefork_options::{Prefix, Reuseport};
 
 use crate::builder::Prefork;
 use crate::config::{Config, Configuration, Environment, resolve, usable_cpus};
@@ -29,7 +29,9 @@ use crate::worker::{
     ArgumentSpec, BodySpec, Context, MainGuard, WantedArgument, Worker, child_env, report_end,
     role_warning, set_pending, start_from_env,
 };
-use match_listeners::{argument_warnings, check_standby, listeners_of, mark_raw, match_arguments};
+use match_listeners::{
+    argument_warnings, check_standby, choose_ring, listeners_of, mark_raw, match_arguments,
+};
 use single_process::{early_signals, fall_back_to_single, start_single};
 use startup::{Startup, check_has_master};
 
@@ -206,6 +208,9 @@ impl Prefork {
             .warnings
             .extend(argument_warnings(wanted, &declared, &offered, &config));
         mark_raw(wanted, &declared, &mut config.listen);
+        if needs_runtime && config.reuseport == Reuseport::Auto {
+            choose_ring(wanted, &declared, &mut config.listen);
+        }
         // Only now: after an error above, the program may correct the options and call run again.
         claim_process(ProcessGuard::Claim)?;
         let role = match config.workers {

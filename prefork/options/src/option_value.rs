@@ -74,6 +74,8 @@ pub enum Literals {
     Duration,
     /// A string or a boolean.
     Flag,
+    /// A string, a boolean or a number.
+    FlagOrNumber,
     /// A string or a byte string.
     Bytes,
     /// A string or an array of addresses.
@@ -96,6 +98,7 @@ pub enum Literals {
 /// | a part of the workers | a `usize`, a text such as `"25%"`, `"4"` |
 /// | a network | `"tcp"`, `"tcp4"`, `"tcp6"` |
 /// | a flag | a `bool`, `"true"`, `"false"` |
+/// | a way to share sockets | a `bool`, a `usize`, a text such as `"auto"`, `"3"` |
 /// | a prefix | `"MYAPP"` |
 /// | threads | a `usize`, a [`NonZeroUsize`](std::num::NonZeroUsize), a text such as `"4"` |
 /// | PEM texts | the path of a file as a text, a `&Path` or a `PathBuf`; the bytes as a `&'static [u8]` (`include_bytes!`) or a `Vec<u8>` |

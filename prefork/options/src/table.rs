@@ -199,17 +199,29 @@ macro_rules! options {
                     example: true
                 }
 
-                /// Sets whether each worker has its own listening sockets (`SO_REUSEPORT`).
+                /// Sets how the workers share the TCP sockets that they accept from.
                 ///
-                /// With `true`, the kernel distributes connections evenly by a hash and wakes one
-                /// worker for each (socket(7)). Connections in the queue of a stalled worker wait
-                /// for that worker. With `false`, all workers share one socket per address, and any
-                /// free worker accepts. In both cases the master owns the sockets: a connection
-                /// that waits to be accepted survives the exit of a worker.
-                reuseport: bool {
+                /// With `false`, all workers share one socket per address, and any free worker
+                /// accepts.
+                ///
+                /// With a number, each slot has a socket per address (`SO_REUSEPORT`), and the
+                /// kernel distributes connections evenly by a hash (socket(7)). The number is how
+                /// many workers accept from the socket of a slot: the first ones that serve, from
+                /// this slot on. `true` is 2, so a connection does not wait for a worker that is
+                /// dead, stalled or not ready. With 1, it waits for a worker that is stalled in
+                /// user code.
+                ///
+                /// With `"auto"`, an async `main` that takes the listener as a `net::Listener` or
+                /// `TlsListener` has 2, and all others have `false`. Unix sockets, datagrams and
+                /// passed sockets are always shared.
+                ///
+                /// In all cases the master owns the sockets: a connection that waits to be accepted
+                /// survives the exit of a worker. A worker takes the socket of its own slot alone if
+                /// it takes it as a listener of std or tokio.
+                reuseport: $crate::Reuseport {
                     env: "PREFORK_REUSEPORT",
-                    getter: get_reuseport -> bool,
-                    default: value "`false`",
+                    getter: get_reuseport -> String,
+                    default: value "`\"auto\"`",
                     since: "0.1.0",
                     example: true
                 }

@@ -20,6 +20,8 @@ pub(crate) struct ListenSpec {
     pub(crate) options: ListenerOptions,
     /// `main` takes it as a socket of std or tokio, so it must have one address.
     pub(crate) is_raw: bool,
+    /// How many workers accept from each of its sockets. 0: all of them share one.
+    pub(crate) ring_width: usize,
 }
 
 /// Gives every address a name and a port. Records an error for each that has no port, and uses port
@@ -111,6 +113,7 @@ impl From<Address> for ListenSpec {
             transport: address.transport,
             options: address.options,
             is_raw: false,
+            ring_width: 0,
         }
     }
 }
@@ -125,7 +128,12 @@ impl ListenSpec {
 #[cfg(test)]
 impl ListenSpec {
     pub(crate) fn of(text: &str) -> Self {
-        text.parse::<Address>().expect(text).into()
+        let spec: Self = text.parse::<Address>().expect(text).into();
+        // Whether slots have sockets of their own is up to the test.
+        Self {
+            ring_width: 2,
+            ..spec
+        }
     }
 }
 

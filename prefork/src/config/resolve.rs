@@ -4,7 +4,7 @@
 
 use std::num::NonZeroUsize;
 
-use prefork_options::{Address, ParseError, Protocols, Workers};
+use prefork_options::{Address, ParseError, Protocols, Reuseport, Workers};
 
 use super::check_tls::{self, absolute};
 use super::explain::{OptionReport, rows};
@@ -97,10 +97,10 @@ pub(crate) fn resolve(
         let error = ParseError::new("a rollout cannot take 0s, expected a longer time");
         options.check(&label, Err::<(), _>(error));
     }
-    if config.standby > 0 && config.reuseport {
-        let label = options.standby.label("standby");
-        let reason = "each slot has its own sockets (reuseport), and a standby has no slot";
-        options.check(&label, Err::<(), _>(ParseError::new(reason)));
+    if let Reuseport::Width(width) = config.reuseport {
+        for spec in &mut config.listen {
+            spec.ring_width = width.get();
+        }
     }
     config.tls_alpn = options.tls_alpn.or_else(Protocols::default);
     for file in [
@@ -444,7 +444,10 @@ mod tests {
             assert_eq!(value.origin, "default");
             if let Some(default) = row.default.strip_prefix('`') {
                 let default = default.trim_end_matches('`').trim_matches('"');
-                let default = default.replace("auto", &CPUS.to_string());
+                let default = match value.name {
+                    "workers" => default.replace("auto", &CPUS.to_string()),
+                    _ => default.to_owned(),
+                };
                 assert_eq!(value.text, default, "{}", value.name);
             }
         }

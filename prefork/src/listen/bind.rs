@@ -52,6 +52,7 @@ pub(crate) struct BindOptions<'a> {
     pub(crate) network: Option<Network>,
     /// What set the list of addresses: a variable or the option.
     pub(crate) label: &'a str,
+    /// For listeners whose slots can have sockets of their own.
     pub(crate) sharing: Sharing,
     /// How long to retry while an address is in use.
     pub(crate) timeout: Duration,
@@ -62,10 +63,10 @@ pub(crate) struct BindOptions<'a> {
 
 impl<'a> BindOptions<'a> {
     pub(crate) fn of(config: &'a Config, on_socket: Option<&'a OnSocket>) -> Self {
-        let sharing = match (config.reuseport, config.workers) {
+        let sharing = match config.workers {
             // In single-process mode nothing shares the socket.
-            (_, 0) | (false, _) => Sharing::Shared,
-            (true, workers) => Sharing::PerSlot(workers),
+            0 => Sharing::Shared,
+            workers => Sharing::PerSlot(workers),
         };
         Self {
             network: config.network,
@@ -138,7 +139,7 @@ fn bind_with_retry(
         BindTarget::new(spec, socket, owner, binding.defaults, hook)
     };
     let targets: Vec<BindTarget> = resolved.sockets.iter().map(target).collect();
-    let sharing = if resolved.has_slots(spec) {
+    let sharing = if spec.ring_width > 0 && resolved.has_slots(spec) {
         binding.sharing
     } else {
         Sharing::Shared
@@ -455,7 +456,21 @@ impl BoundListener {
         })
     }
 
-    /// The sockets that children of this slot accept from: one for each address.
+    /// Whether each slot has sockets of its own.
+    pub(crate) fn has_slots(&self) -> bool {
+        self.addresses.iter().any(|one| one.sockets.len() > 1)
+    }
+
+    /// The sockets that belong to this slot alone.
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    pub(crate) fn own_sockets_of(&self, slot: usize) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let several = self.addresses.iter().filter(|one| one.sockets.len() > 1);
+        several.filter_map(move |one| one.sockets.get(slot).map(AsFd::as_fd))
+    }
+
+    /// The sockets that a child of this slot has from its start on: one for each address.
+    ///
+    /// A standby, which has no slot, has those of any slot, so that it knows the addresses.
     pub(crate) fn sockets_of(&self, slot: usize) -> impl Iterator<Item = BorrowedFd<'_>> {
         let all = self.addresses.iter().map(|one| &one.sockets);
         all.map(move |sockets| sockets[slot % sockets.len()].as_fd())

@@ -118,7 +118,10 @@ fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
 }
 
 fn sharing(config: &Config, spec: &ListenSpec, target: &ResolvedTarget) -> String {
-    match (config.reuseport && target.has_slots(spec), config.workers) {
+    match (
+        spec.ring_width > 0 && target.has_slots(spec),
+        config.workers,
+    ) {
         (_, 0) => ", served by one process".to_owned(),
         (_, 1) => ", served by one worker".to_owned(),
         (true, workers) => format!(", one socket for each of {workers} workers"),

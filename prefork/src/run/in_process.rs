@@ -63,7 +63,9 @@ fn on_loopback(mut config: Config) -> Config {
     }
     // These options belong to the previous addresses.
     config.network = None;
-    config.reuseport = false;
+    for spec in &mut config.listen {
+        spec.ring_width = 0;
+    }
     config
 }
 

@@ -109,6 +109,24 @@ pub(super) fn mark_raw(
     }
 }
 
+/// Gives the slots sockets of their own for the listeners that an async `main` takes as `Listener`
+/// or `TlsListener`.
+///
+/// Measured in `docs/PERFORMANCE.md`: one connection wakes two workers instead of all, and does not
+/// wait for a worker that stalls.
+pub(super) fn choose_ring(
+    wanted: &[WantedArgument<'_>],
+    declared: &BodySpec,
+    specs: &mut [ListenSpec],
+) {
+    for (want, listener) in wanted.iter().zip(&declared.assigned) {
+        let is_managed = matches!(want.needs, Needs::Listener | Needs::TlsListener);
+        if let (true, true, Some(index)) = (is_managed, declared.has_gate, *listener) {
+            specs[index].ring_width = 2;
+        }
+    }
+}
+
 /// Checks that a standby of this program would wait until it is promoted.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ mod another {
 }
 
 mod numbered {
-    #[prefork::main(env_prefix = "2APP", recover_threshold = "often", reuseport = "yes")]
+    #[prefork::main(env_prefix = "2APP", recover_threshold = "often", v6only = "yes", reuseport = 0)]
     fn main() {}
 }
 

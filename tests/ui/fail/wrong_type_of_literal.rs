@@ -25,6 +25,6 @@ mod other {
 }
 
 mod of_other_kinds {
-    #[prefork::main(reuseport = 1, runtime_threads = true, ready_timeout = -5)]
+    #[prefork::main(reuseport = 1.5, runtime_threads = true, ready_timeout = -5)]
     async fn main() {}
 }
