@@ -1,5 +1,5 @@
-//! The application that every server of the bench serves, and the report that each worker sends to
-//! the bench.
+//! The application that the servers of the figures serve, and the report that each worker of a
+//! server sends to the bench.
 
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;

@@ -49,7 +49,7 @@ pub(crate) fn ask_and_keep(addr: SocketAddr) -> io::Result<(Pid, TcpStream)> {
 }
 
 /// Parses the worker's process id, the last ten characters of the response.
-fn pid_in(answer: &str) -> Option<Pid> {
+pub(crate) fn pid_in(answer: &str) -> Option<Pid> {
     let body = answer.get(answer.len().checked_sub(10)?..)?;
     body.trim_start().parse().ok().map(Pid::from_raw)
 }

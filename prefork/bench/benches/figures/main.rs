@@ -9,6 +9,8 @@
 //! cargo bench -p prefork-bench -- --check
 //! # Draw the plots and measure no figures:
 //! cargo bench -p prefork-bench -- --plots ../../docs/plots
+//! # Compare the ways in which workers share listening sockets, and measure no figures:
+//! cargo bench -p prefork-bench -- --sockets
 //! ```
 //!
 //! On a machine with other load, an absolute time has no meaning. Therefore most goals are ratios.
@@ -27,6 +29,7 @@ mod plots;
 mod proc;
 mod samples;
 mod server;
+mod sockets;
 mod steady;
 mod tls_client;
 mod tls_load;
@@ -41,6 +44,7 @@ struct Args {
     names: Vec<String>,
     check: bool,
     plots: Option<PathBuf>,
+    sockets: bool,
 }
 
 fn main() -> ExitCode {
@@ -53,7 +57,8 @@ fn main() -> ExitCode {
     args.remove(at);
     let Some(args) = parse(args) else {
         eprintln!(
-            "usage: cargo bench -p prefork-bench [-- [--check] [NAME …] | --plots DIRECTORY]"
+            "usage: cargo bench -p prefork-bench \
+             [-- [--check] [NAME …] | --plots DIRECTORY | --sockets [CELLS …]]"
         );
         return ExitCode::from(2);
     };
@@ -61,6 +66,9 @@ fn main() -> ExitCode {
     if let Some(directory) = &args.plots {
         plots::draw(directory);
         return ExitCode::SUCCESS;
+    }
+    if args.sockets {
+        return sockets::compare(&args.names);
     }
     let rows = measure(&args.names);
     print_table(&rows);
@@ -75,12 +83,14 @@ fn parse(args: Vec<String>) -> Option<Args> {
         names: Vec::new(),
         check: false,
         plots: None,
+        sockets: false,
     };
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--check" => parsed.check = true,
             "--plots" => parsed.plots = Some(args.next()?.into()),
+            "--sockets" => parsed.sockets = true,
             name if name.starts_with('-') => return None,
             name => parsed.names.push(name.to_owned()),
         }
