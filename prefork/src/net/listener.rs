@@ -6,22 +6,23 @@ use std::collections::VecDeque;
 use std::io;
 use std::iter::{self, FusedIterator};
 use std::net;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{Shutdown, shutdown};
 use prefork_options::Addr;
 use socket2::SockRef;
 
-use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
+use super::accept_error::{AcceptError, RETRY, classify};
+use super::shared_socket::SharedSocket;
+use super::socket_set::SocketSet;
 use super::tracker::{ConnTracker, DrainPolicy};
 use super::{Socket, Stream};
 use crate::sys;
-use crate::sys::accept::{AcceptMode, accept};
+use crate::sys::accept::AcceptMode;
 use crate::sys::addr::from_sock_addr;
 
 /// Accepts connections until the worker is asked to stop and the queue is empty.
@@ -68,59 +69,6 @@ struct DrainingSocket {
     socket: Arc<SharedSocket>,
     /// How many connections it still accepts.
     left: usize,
-}
-
-/// The sockets that a listener accepts from; at least one.
-///
-/// A set does not change. A listener that gets or loses a socket would get another set, and accepts
-/// that wait would start again.
-#[derive(Debug)]
-pub(crate) struct SocketSet {
-    sockets: Box<[Arc<SharedSocket>]>,
-    /// The number of accepts that have asked several sockets.
-    turn: AtomicUsize,
-}
-
-impl SocketSet {
-    fn new(sockets: impl IntoIterator<Item = Arc<SharedSocket>>) -> Self {
-        Self {
-            sockets: sockets.into_iter().collect(),
-            turn: AtomicUsize::new(0),
-        }
-    }
-
-    /// All sockets in the order in which the next accept asks them.
-    ///
-    /// Each accept begins with another socket. Otherwise the clients of a busy socket would delay
-    /// those of the others.
-    pub(super) fn in_turn(&self) -> impl Iterator<Item = &Arc<SharedSocket>> {
-        let first = match self.sockets.len() {
-            0 | 1 => 0,
-            count => self.turn.fetch_add(1, Ordering::Relaxed) % count,
-        };
-        let (later, sooner) = self.sockets.split_at(first);
-        sooner.iter().chain(later)
-    }
-
-    /// Blocks this thread until a socket or the other descriptor is readable.
-    fn wait(&self, other: BorrowedFd<'_>) -> nix::Result<()> {
-        fn readable(fd: &impl AsFd) -> PollFd<'_> {
-            PollFd::new(fd.as_fd(), PollFlags::POLLIN)
-        }
-
-        let other = readable(&other);
-        let polled = match &*self.sockets {
-            [one] => poll(&mut [readable(&**one), other], PollTimeout::NONE),
-            several => {
-                let polled = several
-                    .iter()
-                    .map(|socket| readable(&**socket))
-                    .chain([other]);
-                poll(&mut polled.collect::<Vec<_>>(), PollTimeout::NONE)
-            }
-        };
-        polled.map(drop)
-    }
 }
 
 /// What an accept does next.
@@ -266,7 +214,8 @@ impl Listener {
                 Ok(AcceptStep::Ended) => return None,
                 Err(error) => return Some(Err(error)),
             };
-            let attempt = |socket: &Arc<_>| accept_one(socket, AcceptMode::Blocking).transpose();
+            let attempt =
+                |socket: &Arc<SharedSocket>| socket.accept_one(AcceptMode::Blocking).transpose();
             let accepted = set.in_turn().find_map(attempt).transpose();
             if let Err(error) = &accepted
                 && self.ends_with_master(error)
@@ -338,7 +287,7 @@ impl Listener {
             let accepted = if *left == 0 || is_late() {
                 Ok(None)
             } else {
-                self.note(accept_one(socket, mode))
+                self.note(socket.accept_one(mode))
             };
             match accepted {
                 Ok(Some((io, peer))) => {
@@ -455,23 +404,6 @@ impl AsFd for Listener {
     }
 }
 
-/// Accepts one connection; `None` if the queue is empty. Skips connections that failed in the
-/// queue.
-fn accept_one(socket: &SharedSocket, mode: AcceptMode) -> io::Result<Option<(Socket, Addr)>> {
-    let mut failed = FailedConnections::default();
-    loop {
-        match accept(socket.as_fd(), mode) {
-            Ok((fd, peer)) => return Ok(Some((Socket::new(fd, &peer), peer))),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => return Ok(None),
-                io::ErrorKind::Interrupted => {}
-                _ if failed.allows_retry(&error) => {}
-                _ => return Err(error),
-            },
-        }
-    }
-}
-
 /// Creates a listener outside of a worker, for tests of server code.
 impl TryFrom<net::TcpListener> for Listener {
     type Error = io::Error;
@@ -487,73 +419,6 @@ impl TryFrom<UnixListener> for Listener {
 
     fn try_from(listener: UnixListener) -> io::Result<Self> {
         Self::outside_of_a_worker(listener.into())
-    }
-}
-
-/// A listening socket, shared by the listener and by accepts that wait on it.
-///
-/// It is closed when the last of them drops it. The number of its descriptor stays open until the
-/// listener is dropped, because users may have borrowed it.
-#[derive(Debug)]
-pub(crate) struct SharedSocket {
-    fd: Arc<OwnedFd>,
-    /// A copy of the socket, registered with the runtime that called accept first.
-    #[cfg(feature = "tokio")]
-    pub(super) on_tokio: std::sync::OnceLock<tokio::io::unix::AsyncFd<OwnedFd>>,
-    tracker: Arc<ConnTracker>,
-}
-
-impl SharedSocket {
-    fn new(fd: OwnedFd, tracker: &Arc<ConnTracker>) -> Self {
-        tracker.listener_opened();
-        Self {
-            fd: Arc::new(fd),
-            #[cfg(feature = "tokio")]
-            on_tokio: std::sync::OnceLock::new(),
-            tracker: Arc::clone(tracker),
-        }
-    }
-}
-
-impl AsFd for SharedSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-impl Drop for SharedSocket {
-    fn drop(&mut self) {
-        if self
-            .tracker
-            .drain()
-            .is_some_and(|drain| self.must_free_address(drain))
-        {
-            // Fails if another worker has done it before.
-            let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Both);
-        }
-        // Close the socket before reporting that the listener has ended.
-        #[cfg(feature = "tokio")]
-        drop(self.on_tokio.take());
-        // It fails only if the program has lowered its limit of descriptors below this number. Then
-        // the socket is closed when the listener is dropped.
-        let _ = sys::fds::replace(self.as_fd(), self.tracker.drain_fd());
-        self.tracker.listener_ended();
-    }
-}
-
-impl SharedSocket {
-    /// Whether to call shutdown(2), which ends listening in all processes that hold a copy.
-    ///
-    /// Without that call, a process that was forked from the master would keep the address for as
-    /// long as it lives. But the call resets the connections in the queue, which the other workers
-    /// may still accept. So before the end of the time only an empty queue is shut down.
-    fn must_free_address(&self, drain: DrainPolicy) -> bool {
-        let is_empty = || match sys::accept::queue_length(self.as_fd()) {
-            Some(length) => length == 0,
-            // A listening socket is readable while a connection waits.
-            None => sys::fds::readable(&[self.fd.as_raw_fd()]) == 0,
-        };
-        drain.frees_address && (Instant::now() >= drain.until || is_empty())
     }
 }
 
@@ -576,9 +441,11 @@ fn drain_quota(listener: BorrowedFd<'_>, drain: DrainPolicy) -> usize {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
     use std::time::Duration;
 
     use nix::fcntl::{FcntlArg, fcntl};
+    use nix::sys::socket::{Shutdown, shutdown};
 
     use super::*;
     use crate::net::AcceptGate;

@@ -14,7 +14,9 @@ mod blocking_streams;
 #[cfg(feature = "stream")]
 pub(crate) mod incoming;
 pub(crate) mod listener;
+mod shared_socket;
 mod socket;
+mod socket_set;
 pub(crate) mod stream;
 #[cfg(feature = "tokio")]
 mod tokio;

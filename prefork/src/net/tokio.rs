@@ -12,7 +12,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
-use super::listener::{AcceptStep, Listener, SharedSocket};
+use super::listener::{AcceptStep, Listener};
+use super::shared_socket::SharedSocket;
 use super::{AsyncSocket, Socket, Stream};
 use crate::sys::accept::{AcceptMode, accept, watch};
 
