@@ -172,7 +172,7 @@ pub(super) fn build(
     let context = Arc::new(Context {
         slot: parts.slot.into(),
         is_standby: parts.is_standby,
-        listeners: WorkerListeners::new(parts.listeners, &declared.listeners),
+        listeners: WorkerListeners::new(parts.listeners, &declared.listeners, parts.slot, &tracker),
         tracker,
         shutdown: match parts.host {
             Host::Process => Arc::clone(current::own()),
@@ -265,6 +265,8 @@ fn begin(
         listeners: declared.listeners.clone(),
         options: declared.options.clone(),
         has_gate: declared.has_gate,
+        // What takes sockets as `Listener` can wait, too, and can accept from others.
+        can_adopt: declared.has_gate,
     };
     // If the master is already dead, the monitor sees the end of the channel.
     let _ = channel.send(&hello.encode());
@@ -333,6 +335,8 @@ fn read_welcome(channel: &Channel) -> Welcome {
             Some(FromMaster::Welcome(welcome)) => welcome,
             Some(
                 FromMaster::Serve { .. }
+                | FromMaster::Adopt { .. }
+                | FromMaster::Release { .. }
                 | FromMaster::StderrPassed
                 | FromMaster::StderrReleased
                 | FromMaster::Stopping
