@@ -348,11 +348,7 @@ mod tests {
             ("recover_window", "\"ever\"", "or \\\"forever\\\""),
             ("network", "\"udp\"", "is not a network"),
             ("network", "4", "found a number"),
-            (
-                "reuseport",
-                "\"yes\"",
-                "'yes' is not a value of reuseport",
-            ),
+            ("reuseport", "\"yes\"", "'yes' is not a value of reuseport"),
             ("reuseport", "0", "'0' is not a value of reuseport"),
             ("reuseport", "1.5", "found a floating-point number"),
             ("v6only", "1", "found a number"),

@@ -14,7 +14,7 @@ use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use prefork_options::{Prefix, Reuseport};
+use prefork_options::Prefix;
 
 use crate::builder::Prefork;
 use crate::config::{Config, Configuration, Environment, resolve, usable_cpus};
@@ -193,7 +193,11 @@ impl Prefork {
         let mut startup = self.read(needs_runtime);
         let fallback = fall_back_to_single(&mut startup.resolved);
         if startup.environment.explains {
-            return dry_run::print(startup, Some(wanted), unusable).map(|()| None);
+            let body = dry_run::Body {
+                wanted,
+                needs_runtime,
+            };
+            return dry_run::print(startup, Some(body), unusable).map(|()| None);
         }
         startup
             .warnings
@@ -208,8 +212,8 @@ impl Prefork {
             .warnings
             .extend(argument_warnings(wanted, &declared, &offered, &config));
         mark_raw(wanted, &declared, &mut config.listen);
-        if needs_runtime && config.reuseport == Reuseport::Auto {
-            choose_ring(wanted, &declared, &mut config.listen);
+        if needs_runtime {
+            choose_ring(wanted, &declared, config.reuseport, &mut config.listen);
         }
         // Only now: after an error above, the program may correct the options and call run again.
         claim_process(ProcessGuard::Claim)?;

@@ -30,10 +30,16 @@ const LIMIT: Duration = Duration::from_secs(30);
 enum Sockets {
     Shared,
     PerSlot,
+    Ring,
     Unix,
 }
 
-const ALL: [Sockets; 3] = [Sockets::Shared, Sockets::PerSlot, Sockets::Unix];
+const ALL: [Sockets; 4] = [
+    Sockets::Shared,
+    Sockets::PerSlot,
+    Sockets::Ring,
+    Sockets::Unix,
+];
 
 /// A connection with a request that has no answer yet.
 type Client = Box<dyn Read>;
@@ -56,7 +62,8 @@ impl Case {
         let path = directory.path().join("app.sock");
         let (server, path) = match sockets {
             Sockets::Shared => (server.env("PREFORK_REUSEPORT", "false"), None),
-            Sockets::PerSlot => (server.env("PREFORK_REUSEPORT", "true"), None),
+            Sockets::PerSlot => (server.env("PREFORK_REUSEPORT", "1"), None),
+            Sockets::Ring => (server.env("PREFORK_REUSEPORT", "true"), None),
             Sockets::Unix => (
                 server.listen(format!("unix:{}", path.display())),
                 Some(path),
@@ -136,7 +143,7 @@ fn assert_answered_by_others(waiting: Vec<Client>, old: &[ChildInfo], what: &str
 
 #[test]
 fn waiting_clients_are_answered_in_20_kills_of_all_workers_in_a_row() {
-    for sockets in [Sockets::Shared, Sockets::PerSlot] {
+    for sockets in ALL {
         let case = Case::start(HELLO, sockets, "2", "1m");
         for kill in 0..KILLS {
             let halted = case.halted();

@@ -97,14 +97,14 @@ impl Channel {
         Ok(())
     }
 
-    /// Sends one frame with two descriptors, or fails at once.
+    /// Sends one frame with one or two descriptors, or fails at once.
     ///
     /// # Errors
     /// As [`send`](Self::send). `ETOOMANYREFS` if too many descriptors wait in queues (`unix(7)`).
     pub(crate) fn send_with_descriptors(
         &self,
         frame: &[u8],
-        descriptors: [BorrowedFd<'_>; 2],
+        descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
         send_with_descriptors(self.as_fd(), frame, descriptors)?;
         Ok(())
@@ -267,7 +267,7 @@ mod tests {
             let (reader, writer) = io::pipe().expect("free descriptors");
             for _ in 0..2 {
                 master
-                    .send_with_descriptors(b"two", [reader.as_fd(), writer.as_fd()])
+                    .send_with_descriptors(b"two", &[reader.as_fd(), writer.as_fd()])
                     .expect("space in the queue");
             }
             drop((reader, writer));

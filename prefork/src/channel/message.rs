@@ -25,11 +25,15 @@ pub(crate) enum FromChild {
         options: Vec<String>,
         /// Whether it accepts nothing while its gate is closed. The frame omits it if not.
         has_gate: bool,
+        /// Whether it can accept from the sockets of other slots. The frame omits it if not.
+        can_adopt: bool,
     },
     /// The child serves, for the first time or again.
     Ready,
     /// The child took back its readiness: it accepts no connections until `Ready`.
     Unready,
+    /// The child could not take a socket of another slot.
+    AdoptionFailed,
     /// The child accepts no more connections.
     Closed,
     /// The message and location of a panic.
@@ -100,6 +104,18 @@ pub(crate) enum FromMaster {
     Serve {
         /// The slot of a standby. `None` for a successor: it has its slot.
         slot: Option<usize>,
+    },
+    /// Carries the descriptor of a socket that belongs to a slot: the child accepts from it, too.
+    Adopt {
+        /// The slot. A standby that is promoted gets the sockets of its own slot in this way.
+        slot: usize,
+        /// The index of the listener.
+        listener: usize,
+    },
+    /// The child closes the sockets of this slot.
+    Release {
+        /// The slot.
+        slot: usize,
     },
     /// Carries two descriptors: the stderr of the master, and the reading end of the pipe that is
     /// the stderr of this successor.
@@ -197,6 +213,7 @@ impl FromChild {
                 listeners,
                 options,
                 has_gate,
+                can_adopt,
             } => {
                 let ready = if *announces_ready {
                     "announced"
@@ -209,12 +226,15 @@ impl FromChild {
                     options => format!(" options={options}"),
                 };
                 let gate = if *has_gate { " gate=waits" } else { "" };
+                let adopt = if *can_adopt { " adopt=yes" } else { "" };
                 format!(
-                    "hello protocol={protocol} ready={ready} listeners={listeners}{options}{gate}"
+                    "hello protocol={protocol} ready={ready} \
+                     listeners={listeners}{options}{gate}{adopt}"
                 )
             }
             Self::Ready => "ready".to_owned(),
             Self::Unready => "unready".to_owned(),
+            Self::AdoptionFailed => "adoption_failed".to_owned(),
             Self::Closed => "closed".to_owned(),
             Self::Panic(text) => format!("panic {}", truncate(text)),
             Self::Ended(end) => end.encode(),
@@ -242,9 +262,11 @@ impl FromChild {
                 listeners: names(value(rest, "listeners").unwrap_or("")),
                 options: names(value(rest, "options").unwrap_or("")),
                 has_gate: value(rest, "gate") == Some("waits"),
+                can_adopt: value(rest, "adopt") == Some("yes"),
             },
             "ready" => Self::Ready,
             "unready" => Self::Unready,
+            "adoption_failed" => Self::AdoptionFailed,
             "closed" => Self::Closed,
             "panic" => Self::Panic(rest.to_owned()),
             "ended" => Self::Ended(MainEnd::decode(rest)?),
@@ -272,6 +294,8 @@ impl FromMaster {
             Self::Welcome(welcome) => welcome.encode(),
             Self::Serve { slot: None } => "serve".to_owned(),
             Self::Serve { slot: Some(slot) } => format!("serve slot={slot}"),
+            Self::Adopt { slot, listener } => format!("adopt slot={slot} listener={listener}"),
+            Self::Release { slot } => format!("release slot={slot}"),
             Self::StderrPassed => "stderr_passed".to_owned(),
             Self::StderrReleased => "stderr_released".to_owned(),
             Self::Stopping => "stopping".to_owned(),
@@ -288,6 +312,13 @@ impl FromMaster {
             "welcome" => Self::Welcome(Welcome::decode(rest)?),
             "serve" => Self::Serve {
                 slot: value(rest, "slot").and_then(|slot| slot.parse().ok()),
+            },
+            "adopt" => Self::Adopt {
+                slot: value(rest, "slot")?.parse().ok()?,
+                listener: value(rest, "listener")?.parse().ok()?,
+            },
+            "release" => Self::Release {
+                slot: value(rest, "slot")?.parse().ok()?,
             },
             "stderr_passed" => Self::StderrPassed,
             "stderr_released" => Self::StderrReleased,
@@ -331,13 +362,14 @@ mod tests {
             listeners: vec!["http".to_owned(), "admin".to_owned()],
             options: vec!["workers:0000abcd".to_owned(), "listen:1".to_owned()],
             has_gate: true,
+            can_adopt: true,
         };
         let ended = FromChild::Ended;
-        let from_child: [(FromChild, &str); 10] = [
+        let from_child: [(FromChild, &str); 11] = [
             (
                 hello,
                 "hello protocol=1 ready=announced listeners=http,admin \
-                 options=workers:0000abcd,listen:1 gate=waits",
+                 options=workers:0000abcd,listen:1 gate=waits adopt=yes",
             ),
             (
                 FromChild::Hello {
@@ -346,11 +378,13 @@ mod tests {
                     listeners: Vec::new(),
                     options: Vec::new(),
                     has_gate: false,
+                    can_adopt: false,
                 },
                 "hello protocol=1 ready=unseen listeners=",
             ),
             (FromChild::Ready, "ready"),
             (FromChild::Unready, "unready"),
+            (FromChild::AdoptionFailed, "adoption_failed"),
             (FromChild::Closed, "closed"),
             (FromChild::Panic("a b".to_owned()), "panic a b"),
             (ended(MainEnd::Returned), "ended how=returned"),
@@ -413,7 +447,7 @@ mod tests {
             keepalive_grace: Duration::ZERO,
             ..Welcome::new(budget)
         });
-        let from_master: [(FromMaster, &str); 11] = [
+        let from_master: [(FromMaster, &str); 13] = [
             (welcome(1, false), "welcome grace_ms=1500"),
             (welcome(4, false), "welcome grace_ms=1500 threads=4"),
             (welcome(1, true), "welcome grace_ms=1500 gate=closed"),
@@ -427,6 +461,14 @@ mod tests {
             ),
             (FromMaster::Serve { slot: None }, "serve"),
             (FromMaster::Serve { slot: Some(2) }, "serve slot=2"),
+            (
+                FromMaster::Adopt {
+                    slot: 3,
+                    listener: 1,
+                },
+                "adopt slot=3 listener=1",
+            ),
+            (FromMaster::Release { slot: 3 }, "release slot=3"),
             (FromMaster::StderrPassed, "stderr_passed"),
             (FromMaster::StderrReleased, "stderr_released"),
             (FromMaster::Stopping, "stopping"),
@@ -472,6 +514,8 @@ mod tests {
             b"ended early",
             b"drain",
             b"drain budget_ms=-1",
+            b"adopt slot=1",
+            b"release",
         ] {
             assert_eq!(FromChild::decode(garbage), None);
             assert_eq!(FromMaster::decode(garbage), None);

@@ -44,6 +44,8 @@ impl Master {
                 child,
                 previous,
             } => self.promote(slot, child, previous),
+            Action::Adopt { slot, child } => self.pass_sockets(slot, child),
+            Action::Release { slot, child } => self.take_sockets_back(slot.0, child),
             Action::ReportReplaced {
                 slot,
                 child,
@@ -185,7 +187,7 @@ impl Master {
             let own = io::stderr();
             let passed = [own.as_fd(), reader.as_fd()];
             // Without them the successor has the pipe as long as it runs.
-            let _ = master_end.send_with_descriptors(&FromMaster::StderrPassed.encode(), passed);
+            let _ = master_end.send_with_descriptors(&FromMaster::StderrPassed.encode(), &passed);
         }
         self.renew_certificates();
         let certificate = self.tls.as_mut().map(tls_fd).transpose()?;
@@ -309,6 +311,7 @@ impl Master {
     /// A standby fills this slot now.
     fn promote(&mut self, slot: SlotId, id: ChildId, previous: ChildId) {
         // First: clients wait.
+        self.exchange_sockets(slot, id);
         self.open_gate(id, Some(slot.0));
         let replaced = self.exits.replaced(slot.0, Some(previous));
         if let Some(child) = self.children.get_mut(&id) {

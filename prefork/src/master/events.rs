@@ -112,7 +112,10 @@ impl Master {
         match received.signal {
             signal if STOP_SIGNALS.contains(&signal) => self.on_stop_signal(received),
             Signal::SIGHUP => self.on_hangup_signal(received),
-            Signal::SIGCHLD => self.exclude_orphans(),
+            Signal::SIGCHLD => {
+                self.note_suspended();
+                self.exclude_orphans();
+            }
             _ => self.on_repeated_signal(received),
         }
     }
@@ -236,6 +239,7 @@ impl Master {
                     listeners,
                     options,
                     has_gate,
+                    can_adopt,
                 } => {
                     let event = match self.check_hello(id, &listeners, options, has_gate) {
                         Ok(()) => Event::Readiness {
@@ -245,6 +249,9 @@ impl Master {
                         Err(NeedsRestart) => Event::Violation { child: id },
                     };
                     self.notify_heard(event);
+                    if can_adopt {
+                        self.notify_heard(Event::AdoptionOffered { child: id });
+                    }
                     self.note_ready(id);
                 }
                 ChannelInput::Ready => {
@@ -494,6 +501,7 @@ enum ChannelInput {
         listeners: Vec<String>,
         options: Vec<String>,
         has_gate: bool,
+        can_adopt: bool,
     },
     Ready,
     Unready,
@@ -519,6 +527,7 @@ impl ChildProcess {
                 listeners,
                 options,
                 has_gate,
+                can_adopt,
                 ..
             } => {
                 let readiness = if announces_ready {
@@ -531,10 +540,12 @@ impl ChildProcess {
                     listeners,
                     options,
                     has_gate,
+                    can_adopt,
                 });
             }
             FromChild::Ready => return Ok(ChannelInput::Ready),
             FromChild::Unready => return Ok(ChannelInput::Unready),
+            FromChild::AdoptionFailed => Event::AdoptionFailed { child },
             FromChild::Closed => Event::Closed { child },
             FromChild::Panic(text) => {
                 self.last_panic = Some((text, Instant::now()));

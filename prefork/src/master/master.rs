@@ -105,7 +105,7 @@ pub(super) struct MasterParts {
 impl Master {
     pub(super) fn new(parts: MasterParts) -> Self {
         Self {
-            supervisor: Supervisor::new(policy(&parts.config), Instant::now()),
+            supervisor: Supervisor::new(policy(&parts.config, &parts.listeners), Instant::now()),
             poller: parts.poller,
             children: HashMap::new(),
             listeners: parts.listeners,
@@ -316,7 +316,7 @@ impl Drop for Master {
     }
 }
 
-fn policy(config: &Config) -> Policy {
+fn policy(config: &Config, listeners: &[BoundListener]) -> Policy {
     Policy {
         // `workers` is not 0: single-process mode has no master.
         slots: NonZeroUsize::new(config.workers).unwrap_or(NonZeroUsize::MIN),
@@ -343,10 +343,23 @@ fn policy(config: &Config) -> Policy {
         },
         standbys: usize::try_from(config.standby).unwrap_or(usize::MAX),
         standby_pause: Policy::STANDBY_PAUSE,
-        ring_width: 0,
+        ring_width: ring_width(config, listeners),
         backoff: Backoff::default(),
         jitter_seed: seed(),
     }
+}
+
+/// How many workers accept from the sockets of a slot. 0: no listener has sockets per slot.
+fn ring_width(config: &Config, listeners: &[BoundListener]) -> usize {
+    let specs = config.listen.iter().zip(listeners);
+    let widths = specs.map(|(spec, bound)| {
+        if bound.has_slots() {
+            spec.ring_width
+        } else {
+            0
+        }
+    });
+    widths.max().unwrap_or(0)
 }
 
 /// Zero means no limit. The clock of the supervisor ends before `Duration::MAX`.

@@ -36,6 +36,8 @@ mod setup;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod signal_log_limit;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod sockets;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod successor_stderr;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod teardown;

@@ -100,7 +100,9 @@ impl MasterSetup {
         check_kernel()?;
         check_fd_limit(&self.config)?;
         // First, because PID 1 loses a signal that has no handler.
-        let signals = self.owns_signals.then(take_signals).transpose();
+        let has_ring = self.config.listen.iter().any(|spec| spec.ring_width > 0);
+        let signals = self.owns_signals.then(|| take_signals(has_ring));
+        let signals = signals.transpose();
         let signals = signals.map_err(|(doing, source)| cannot(doing)(source))?;
         // Before the addresses are bound: a master with a bad certificate must not take them from a
         // running one.
@@ -201,12 +203,16 @@ fn check_kernel() -> Result<(), Error> {
 fn check_fd_limit(config: &Config) -> Result<(), Error> {
     const OTHERS: usize = 32;
     let workers = config.workers;
-    let sockets = if config.reuseport { workers } else { 1 };
+    let sockets = config.listen.iter().map(|spec| match spec.ring_width {
+        0 => 1,
+        _ => workers,
+    });
+    let sockets: usize = sockets.sum();
     let standbys = usize::try_from(config.standby).unwrap_or(usize::MAX);
     let need = workers
         .saturating_add(standbys)
         .saturating_mul(2)
-        .saturating_add(sockets * config.listen.len() + OTHERS);
+        .saturating_add(sockets + OTHERS);
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
     // A small fleet is not checked: the number of descriptors that are already open is not known.
     if need > 256 && u64::try_from(need).is_ok_and(|need| need > limit) {
@@ -252,13 +258,14 @@ fn signals_to_take() -> Vec<Signal> {
 
 /// # Errors
 /// The failed stage, as the end of the sentence 'the master cannot …', and the cause.
-fn take_signals() -> Result<SignalReceiver, (&'static str, std::io::Error)> {
+fn take_signals(has_ring: bool) -> Result<SignalReceiver, (&'static str, std::io::Error)> {
     let at = |stage| move |source| (stage, source);
     reset_to_default(Signal::SIGCHLD).map_err(at("reset SIGCHLD (rt_sigaction)"))?;
     let pipe = SignalReceiver::new();
     let pipe = pipe.map_err(at("create an event descriptor for signals (eventfd2)"))?;
     let mut signals = signals_to_take();
-    if is_init() {
+    // It reports orphans that exit, and workers that are suspended or resumed.
+    if is_init() || has_ring {
         signals.push(Signal::SIGCHLD);
     }
     let received = pipe.receive(&signals);

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::time::SystemTime;
 
 use super::match_listeners::{
-    argument_warnings, check_standby, listeners_of, mark_raw, match_arguments,
+    argument_warnings, check_standby, choose_ring, listeners_of, mark_raw, match_arguments,
 };
 use super::startup::{Startup, check_has_master};
 use crate::config::{Config, ListenSpec, render as explanation};
@@ -16,16 +16,23 @@ use crate::master::preflight;
 use crate::tls::certificate_source;
 use crate::worker::WantedArgument;
 
+/// The body of the program: what its arguments need, and whether it is async.
+#[derive(Clone, Copy)]
+pub(super) struct Body<'a> {
+    pub(super) wanted: &'a [WantedArgument<'a>],
+    pub(super) needs_runtime: bool,
+}
+
 /// Prints the configuration and the result of the checks to stdout.
 ///
-/// `wanted` is `None` for a master that runs no body ([`Prefork::start`](crate::Prefork::start)).
+/// `body` is `None` for a master that runs no body ([`Prefork::start`](crate::Prefork::start)).
 /// `unusable` contains the warnings about variables for readiness.
 ///
 /// # Errors
 /// The error that a start would return.
 pub(super) fn print(
     startup: Startup,
-    wanted: Option<&[WantedArgument<'_>]>,
+    body: Option<Body<'_>>,
     unusable: Vec<String>,
 ) -> Result<(), Error> {
     let Startup {
@@ -36,7 +43,7 @@ pub(super) fn print(
         warnings: _,
     } = startup;
     let mut rehearsed = match verdict {
-        Ok(()) => check_all(&resolved.config, wanted),
+        Ok(()) => check_all(&resolved.config, body),
         // Without a valid configuration there are no addresses to show.
         Err(error) => DryRun {
             addresses: Vec::new(),
@@ -69,20 +76,23 @@ struct DryRun {
 }
 
 /// Performs the checks of a start, in its order.
-fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
+fn check_all(config: &Config, body: Option<Body<'_>>) -> DryRun {
     let offered = listeners_of(config);
-    let matched = wanted.map(|wanted| {
+    let matched = body.map(|Body { wanted, .. }| {
         let has_certificate = config.tls_cert.is_some();
         match_arguments(wanted, &offered, has_certificate, &config.env_prefix)
     });
     let mut specs = config.listen.clone();
-    if let (Some(wanted), Some(Ok(declared))) = (wanted, &matched) {
-        mark_raw(wanted, declared, &mut specs);
+    if let (Some(body), Some(Ok(declared))) = (body, &matched) {
+        mark_raw(body.wanted, declared, &mut specs);
+        if body.needs_runtime {
+            choose_ring(body.wanted, declared, config.reuseport, &mut specs);
+        }
     }
     // Resolve only once: a resolver may take seconds, and may answer differently the next time.
     let resolved = resolve_targets(&specs, config.network, config.v6only, &config.labels.listen);
     let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);
-    let listeners = config.listen.iter().zip(all);
+    let listeners = specs.iter().zip(all);
     let addresses = listeners.map(|(spec, target)| {
         let address = format!("{}{}", target.display(spec), sharing(config, spec, target));
         (spec.name.clone(), address)
@@ -90,8 +100,8 @@ fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
     let addresses = addresses.collect();
     let (mut warnings, mut certificate) = (Vec::new(), None);
     let check = || {
-        match wanted.zip(matched) {
-            Some((wanted, matched)) => {
+        match body.zip(matched) {
+            Some((Body { wanted, .. }, matched)) => {
                 let declared = matched?;
                 check_standby(&declared, config)?;
                 warnings = argument_warnings(wanted, &declared, &offered, config);
@@ -118,13 +128,18 @@ fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
 }
 
 fn sharing(config: &Config, spec: &ListenSpec, target: &ResolvedTarget) -> String {
-    match (
-        spec.ring_width > 0 && target.has_slots(spec),
-        config.workers,
-    ) {
-        (_, 0) => ", served by one process".to_owned(),
-        (_, 1) => ", served by one worker".to_owned(),
-        (true, workers) => format!(", one socket for each of {workers} workers"),
-        (false, workers) => format!(", shared by {workers} workers"),
+    let width = if target.has_slots(spec) {
+        spec.ring_width.min(config.workers)
+    } else {
+        0
+    };
+    match (config.workers, width) {
+        (0, _) => ", served by one process".to_owned(),
+        (1, _) => ", served by one worker".to_owned(),
+        (workers, 0) => format!(", shared by {workers} workers"),
+        (workers, 1) => format!(", one socket for each of {workers} workers"),
+        (workers, width) => {
+            format!(", one socket for each of {workers} workers, {width} accept from it")
+        }
     }
 }

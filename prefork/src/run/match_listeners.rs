@@ -3,7 +3,7 @@
 //! The result is the same in a master, in a worker, in single-process mode and for
 //! `PREFORK_EXPLAIN`.
 
-use prefork_options::{Addr, Endpoint, Prefix};
+use prefork_options::{Addr, Endpoint, Prefix, Reuseport};
 
 use crate::config::{Config, ListenSpec};
 use crate::error::{Error, OptionError};
@@ -109,16 +109,21 @@ pub(super) fn mark_raw(
     }
 }
 
-/// Gives the slots sockets of their own for the listeners that an async `main` takes as `Listener`
-/// or `TlsListener`.
+/// Gives the slots sockets of their own, if the options leave that open, for the listeners that an
+/// async `main` takes as `Listener` or `TlsListener`.
 ///
-/// Measured in `docs/PERFORMANCE.md`: one connection wakes two workers instead of all, and does not
-/// wait for a worker that stalls.
+/// `docs/PERFORMANCE.md` has the measurement: one connection wakes two workers instead of all, and
+/// does not wait for a worker that stalls.
 pub(super) fn choose_ring(
     wanted: &[WantedArgument<'_>],
     declared: &BodySpec,
+    reuseport: Reuseport,
     specs: &mut [ListenSpec],
 ) {
+    match reuseport {
+        Reuseport::Auto => {}
+        Reuseport::Off | Reuseport::Width(_) => return,
+    }
     for (want, listener) in wanted.iter().zip(&declared.assigned) {
         let is_managed = matches!(want.needs, Needs::Listener | Needs::TlsListener);
         if let (true, true, Some(index)) = (is_managed, declared.has_gate, *listener) {

@@ -24,9 +24,9 @@ const RECEIVE_FLAGS: MsgFlags = MsgFlags::empty();
 pub(crate) fn send_with_descriptors(
     socket: BorrowedFd<'_>,
     message: &[u8],
-    descriptors: [BorrowedFd<'_>; 2],
+    descriptors: &[BorrowedFd<'_>],
 ) -> nix::Result<usize> {
-    let numbers = descriptors.map(|fd| fd.as_raw_fd());
+    let numbers: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let control = [ControlMessage::ScmRights(&numbers)];
     let flags = MsgFlags::MSG_DONTWAIT | NOSIGNAL;
     let parts = [IoSlice::new(message)];

@@ -94,8 +94,8 @@ pub fn notify_ready() {
 /// Before the worker was ready for the first time, the call has the effect that the first accept
 /// does not report readiness: the worker must call `notify_ready` within `ready_timeout`.
 ///
-/// Listeners of std and tokio, and per-worker sockets (`reuseport`), have limits: the former accept
-/// as before, and the queue of the latter waits for this worker.
+/// Listeners of std and tokio accept as before. If they are the sockets of one slot (`reuseport`),
+/// their queue waits for this worker.
 ///
 /// # Process
 /// In a worker and in single-process mode, on any thread; it does not block. In a single process

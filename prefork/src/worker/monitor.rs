@@ -207,6 +207,16 @@ impl Monitor {
                     self.context.slot.store(slot, Ordering::Relaxed);
                     self.handle(Event::GateOpened);
                 }
+                Some(FromMaster::Adopt { slot, listener }) => {
+                    let socket = descriptors.into_iter().next();
+                    let listeners = &self.context.listeners;
+                    let adopted = socket.map(|socket| listeners.adopt(listener, slot, socket));
+                    // The descriptor is lost if this process has too many.
+                    if !matches!(adopted, Some(Ok(()))) {
+                        self.send(&FromChild::AdoptionFailed);
+                    }
+                }
+                Some(FromMaster::Release { slot }) => self.context.listeners.release(slot),
                 Some(FromMaster::StderrPassed) => self.stderr = PassedStderr::new(descriptors),
                 Some(FromMaster::StderrReleased) => {
                     if let Some(stderr) = self.stderr.take() {

@@ -93,7 +93,7 @@ fn p06_the_listener_of_all_children_is_descriptor_3() {
 
 #[test]
 fn p06_with_reuseport_each_slot_has_a_socket_of_its_own_that_the_master_owns() {
-    let server = hello("true");
+    let server = hello("1");
     let children = server.wait_for_children(2);
     let own: Vec<String> = children.iter().map(|c| first_socket(c.pid)).collect();
     assert_ne!(own[0], own[1]);

@@ -1184,7 +1184,7 @@ fn fleet_action_word(action: &Action) -> Option<String> {
 
 // Four slots that serve, each with two children that accept. The events are about slot 1.
 
-fn ring_event(state: &str, event: &str) -> String {
+fn ring_event(column: &str, event: &str) -> String {
     let mut stage = Stage::new(Policy {
         ring_width: 2,
         ..policy(4)
@@ -1197,7 +1197,7 @@ fn ring_event(state: &str, event: &str) -> String {
     }
     stage.settle(Readiness::Notified);
     let child = children[1];
-    let before = match state.trim_matches('`') {
+    let before = match column.trim_matches('`') {
         "accepts" => None,
         "suspended" => Some(Event::Suspended { child }),
         "unready" => Some(Event::Unready { child }),

@@ -184,6 +184,7 @@ fn policy(recover_threshold: u32) -> Policy {
         },
         standbys: 0,
         standby_pause: Duration::ZERO,
+        ring_width: 0,
         // The jitter would make the times of states differ.
         backoff: Backoff {
             first: Duration::ZERO,

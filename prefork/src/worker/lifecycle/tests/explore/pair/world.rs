@@ -526,6 +526,8 @@ impl World {
                 self.workers[index].kill_at = Some(kill_at);
                 Ok(())
             }
+            // No worker in this world has other slots than its own.
+            Action::Adopt { .. } | Action::Release { .. } => Err("there is one slot".into()),
             // No worker in this world is healthy by time.
             Action::ReportHealthy { .. } => Err("healthy by time".into()),
             Action::GiveUp { .. } => ensure(

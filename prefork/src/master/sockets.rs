@@ -1,0 +1,91 @@
+//! Passes the sockets of a slot to a child of another slot, and takes them back.
+//!
+//! It knows the frames. Which child gets which sockets is a decision of the supervisor.
+
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+
+use super::Master;
+use crate::channel::FromMaster;
+use crate::listen::BoundListener;
+use crate::supervisor::{ChildId, Event, SlotId};
+
+impl Master {
+    /// Whether the slots have sockets of their own.
+    fn has_ring(&self) -> bool {
+        self.listeners.iter().any(BoundListener::has_slots)
+    }
+
+    /// Sends the sockets of this slot to a child of another one.
+    pub(super) fn pass_sockets(&mut self, slot: SlotId, child: ChildId) {
+        if !self.send_sockets(slot, child) {
+            self.notify(Event::AdoptionFailed { child });
+        }
+    }
+
+    /// Returns whether the child gets them.
+    ///
+    /// It fails if the child has hundreds of unread frames, or if too many descriptors wait in
+    /// queues.
+    fn send_sockets(&self, slot: SlotId, child: ChildId) -> bool {
+        let channel = self
+            .children
+            .get(&child)
+            .and_then(|child| child.channel.as_ref());
+        let Some(channel) = channel else {
+            return false;
+        };
+        let slot = slot.0;
+        let mut listeners = self.listeners.iter().enumerate();
+        listeners.all(|(listener, bound)| {
+            let frame = FromMaster::Adopt { slot, listener }.encode();
+            let mut sockets = bound.own_sockets_of(slot);
+            sockets.all(|socket| channel.send_with_descriptors(&frame, &[socket]).is_ok())
+        })
+    }
+
+    /// The child closes the sockets that it has of this slot.
+    pub(super) fn take_sockets_back(&self, slot: usize, child: ChildId) {
+        let child = self.children.get(&child);
+        if let Some(channel) = child.and_then(|child| child.channel.as_ref()) {
+            // If it does not get the frame, it accepts from them as long as it lives.
+            let _ = channel.send(&FromMaster::Release { slot }.encode());
+        }
+    }
+
+    /// A standby that is promoted gets the sockets of its slot. From its start it has those of
+    /// another one, by the number that it had as a standby.
+    pub(super) fn exchange_sockets(&mut self, slot: SlotId, child: ChildId) {
+        let number = self.children.get(&child).map(|child| child.slot);
+        if let (true, Some(number)) = (self.has_ring(), number) {
+            self.pass_sockets(slot, child);
+            self.take_sockets_back(number, child);
+        }
+    }
+
+    /// Handles SIGCHLD: a signal may have suspended or resumed children.
+    pub(super) fn note_suspended(&mut self) {
+        if !self.has_ring() {
+            return;
+        }
+        // Several changes can be one signal, so the kernel is asked until there is none.
+        let changes = WaitPidFlag::WSTOPPED | WaitPidFlag::WCONTINUED | WaitPidFlag::WNOHANG;
+        while let Ok(change) = waitid(Id::All, changes) {
+            let (pid, is_suspended) = match change {
+                WaitStatus::Stopped(pid, _) => (pid.as_raw(), true),
+                WaitStatus::Continued(pid) => (pid.as_raw(), false),
+                // Exits are reported by process descriptors.
+                _ => return,
+            };
+            let mut children = self.children.values();
+            let child = children.find(|child| child.pid == pid);
+            // Other code of this process may have started it.
+            if let Some(child) = child.map(|child| child.id) {
+                self.notify_heard(if is_suspended {
+                    Event::Suspended { child }
+                } else {
+                    Event::Resumed { child }
+                });
+            }
+        }
+    }
+}
