@@ -12,6 +12,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod addr;
+pub(crate) mod affinity;
 pub(crate) mod background_close;
 pub(crate) mod clock;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
