@@ -1,6 +1,8 @@
-//! With `pin_cpus`, each worker runs on one CPU.
+//! With `pin_cpus`, each worker runs on one CPU, and gets the connections that this CPU receives.
 
-use nix::sched::{CpuSet, sched_getaffinity};
+use std::thread;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use prefork_testkit::{RunningServer, Server, eventually};
 use prefork_tests::client::{get, slot_and_pid};
@@ -159,15 +161,64 @@ fn a_mask_that_cannot_be_read_is_one_line() {
 }
 
 #[test]
-fn more_workers_than_cpus_share_them() {
+fn more_workers_than_cpus_share_them_and_have_no_filter() {
     let cpu = usable_cpus()[0];
-    let server = pinned(HELLO)
-        .wrapper(["taskset", "-c", &cpu.to_string()])
-        .start();
-    for worker in server.wait_for_children(2) {
-        assert_runs_on(worker.pid, cpu);
+    for (reuseport, lines) in [("true", 1), ("false", 0)] {
+        let server = pinned(HELLO)
+            .env("PREFORK_REUSEPORT", reuseport)
+            .wrapper(["taskset", "-c", &cpu.to_string()])
+            .start();
+        for worker in server.wait_for_children(2) {
+            assert_runs_on(worker.pid, cpu);
+        }
+        get(server.addr(), "/").expect("an answer");
+        let expected = "prefork: pin_cpus = true: 2 workers share 1 CPU, so the kernel distributes \
+                        connections to workers by a hash";
+        assert_eq!(lines_about_cpus(&server), vec![expected; lines]);
     }
+}
+
+#[test]
+fn a_filter_that_is_rejected_is_one_line_and_the_server_serves() {
+    if usable_cpus().len() < 2 {
+        println!("skipped: needs 2 CPUs");
+        return;
+    }
+    let server = pinned(HELLO)
+        .env("PREFORK_REUSEPORT", "true")
+        .wrapper([FILTERED, "SO_ATTACH_REUSEPORT_CBPF", "EPERM"])
+        .start();
     get(server.addr(), "/").expect("an answer");
+    let addr = server.addr();
+    let expected = format!(
+        "prefork: pin_cpus = true: no filter by CPU can be attached to {addr} (setsockopt, \
+         SO_ATTACH_REUSEPORT_CBPF): Operation not permitted (os error 1), so the kernel \
+         distributes connections to workers by a hash"
+    );
+    assert_eq!(only_line(&server), expected);
+}
+
+/// The packets of a client on the same machine are received on the CPU of the client.
+#[test]
+fn a_connection_goes_to_the_worker_on_the_cpu_that_receives_it() {
+    let cpus = usable_cpus();
+    if cpus.len() < 2 {
+        println!("skipped: needs 2 CPUs");
+        return;
+    }
+    let server = pinned(HELLO).env("PREFORK_REUSEPORT", "true").start();
+    let addr = server.addr();
+    for slot in [0, 1] {
+        let mut mask = CpuSet::new();
+        mask.set(cpus[slot]).expect("a CPU of a mask");
+        let client = thread::spawn(move || {
+            sched_setaffinity(THIS, &mask).expect("a usable CPU");
+            let slot_of = |_| slot_and_pid(&get(addr, "/").expect("an answer"));
+            (0..50).filter_map(slot_of).map(|(slot, _)| slot).collect()
+        });
+        let slots: Vec<usize> = client.join().expect("all requests are answered");
+        assert_eq!(slots, [slot; 50]);
+    }
     assert_eq!(lines_about_cpus(&server), [""; 0]);
 }
 

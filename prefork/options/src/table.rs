@@ -498,6 +498,11 @@ macro_rules! options {
                 /// there are more workers than CPUs, the numbering begins again at the first CPU. A
                 /// standby runs on any CPU until it gets a slot.
                 ///
+                /// With `reuseport`, a connection goes to the worker on the CPU that has received
+                /// its first packet. For this the master attaches one filter to the sockets of each
+                /// address (socket(7)). There is no filter if there are more workers than CPUs: the
+                /// kernel then distributes connections by a hash.
+                ///
                 /// All threads of a worker share its CPU, also those of `runtime_threads`, and so
                 /// do the programs that it starts. `std::thread::available_parallelism` is 1 in it.
                 /// If a worker cannot be pinned, it runs on any CPU, and the master logs one line.

@@ -455,6 +455,13 @@ impl BoundListener {
         })
     }
 
+    /// Each address whose slots have sockets of their own, with one of these sockets.
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (&Addr, BorrowedFd<'_>)> {
+        let groups = self.addresses.iter().filter(|one| one.sockets.len() > 1);
+        groups.map(|one| (one.target.info.address(), one.sockets[0].as_fd()))
+    }
+
     /// The sockets that children of this slot accept from: one for each address.
     pub(crate) fn sockets_of(&self, slot: usize) -> impl Iterator<Item = BorrowedFd<'_>> {
         let all = self.addresses.iter().map(|one| &one.sockets);

@@ -1,10 +1,12 @@
-//! The CPU of each slot (`pin_cpus`).
+//! The CPU of each slot (`pin_cpus`), and the filters that select a worker by CPU.
 //!
 //! It knows the CPUs, and which failures the log has. It does not know processes: the start of a
 //! child pins it, and a promoted standby pins itself.
 
 use crate::config::Config;
+use crate::listen::BoundListener;
 use crate::sys::affinity::usable_cpus;
+use crate::sys::reuseport_filter::CpuFilter;
 
 /// Which CPU the worker of each slot runs on.
 #[derive(Debug, Default)]
@@ -23,12 +25,14 @@ struct Failure {
 }
 
 impl Pinning {
-    /// Reads the usable CPUs. Returns a warning if the option has no effect.
-    pub(super) fn new(config: &Config) -> (Self, Vec<String>) {
+    /// Reads the usable CPUs, and attaches the filters to sockets that all listen.
+    ///
+    /// Returns a warning for each part of the option that has no effect.
+    pub(super) fn new(config: &Config, listeners: &[BoundListener]) -> (Self, Vec<String>) {
         if !config.pin_cpus {
             return (Self::default(), Vec::new());
         }
-        let (cpus, warnings) = match usable_cpus() {
+        let (cpus, mut warnings) = match usable_cpus() {
             Ok(cpus) => (cpus, Vec::new()),
             Err(error) => {
                 let warning = format!(
@@ -42,7 +46,49 @@ impl Pinning {
             cpus,
             failures: Vec::new(),
         };
+        warnings.extend(pinning.attach_filters(config.workers, listeners));
         (pinning, warnings)
+    }
+
+    /// Attaches one filter to the sockets of each address. Returns the reason why one has none.
+    ///
+    /// A filter is attached once and never replaced ([`CpuFilter::attach`]).
+    fn attach_filters(&self, slots: usize, listeners: &[BoundListener]) -> Option<String> {
+        let mut groups = listeners.iter().flat_map(BoundListener::groups).peekable();
+        if self.cpus.is_empty() || groups.peek().is_none() {
+            return None;
+        }
+        let by_hash = "the kernel distributes connections to workers by a hash";
+        let filter = match self.filter(slots) {
+            Ok(filter) => filter,
+            Err(reason) => return Some(format!("pin_cpus = true: {reason}, so {by_hash}")),
+        };
+        let mut failed = Vec::new();
+        let mut last = None;
+        for (address, socket) in groups {
+            if let Err(error) = filter.attach(socket) {
+                failed.push(address.to_string());
+                last = Some(error);
+            }
+        }
+        let (failed, error) = (failed.join(", "), last?);
+        Some(format!(
+            "pin_cpus = true: no filter by CPU can be attached to {failed} (setsockopt, \
+             SO_ATTACH_REUSEPORT_CBPF): {error}, so {by_hash}"
+        ))
+    }
+
+    /// The filter for slots that have sockets of their own; or the reason why there is none.
+    fn filter(&self, slots: usize) -> Result<CpuFilter, String> {
+        let cpus = self.cpus.len();
+        if slots > cpus {
+            let plural = if cpus == 1 { "" } else { "s" };
+            return Err(format!("{slots} workers share {cpus} CPU{plural}"));
+        }
+        CpuFilter::new(&self.cpus, slots).ok_or_else(|| {
+            let most = CpuFilter::MAX_CPUS;
+            format!("a filter for {cpus} CPUs is too long (at most {most} CPUs)")
+        })
     }
 
     /// The CPU of a slot. `None` if workers are not pinned.
@@ -91,6 +137,18 @@ mod tests {
         let cpus = (0..5).map(|slot| pinning.cpu_of(slot));
         assert!(cpus.eq([0, 4, 7, 0, 4].map(Some)));
         assert_eq!(Pinning::default().cpu_of(0), None);
+    }
+
+    #[test]
+    fn no_filter_is_made_for_more_slots_than_cpus_or_for_too_many_cpus() {
+        assert!(pinning(&[0, 4]).filter(2).is_ok());
+        assert!(pinning(&[0, 4, 7]).filter(2).is_ok());
+        let reason = pinning(&[3]).filter(2).err();
+        assert_eq!(reason.as_deref(), Some("2 workers share 1 CPU"));
+        let all: Vec<usize> = (0..2048).collect();
+        let reason = pinning(&all).filter(2).err();
+        let expected = "a filter for 2048 CPUs is too long (at most 2047 CPUs)";
+        assert_eq!(reason.as_deref(), Some(expected));
     }
 
     #[test]

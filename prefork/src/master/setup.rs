@@ -119,7 +119,7 @@ impl MasterSetup {
         };
         set_blocking_modes(&mut listeners, &self.blocking)
             .map_err(cannot("set O_NONBLOCK on a listening socket (fcntl)"))?;
-        let (pinning, warnings) = Pinning::new(&self.config);
+        let (pinning, warnings) = Pinning::new(&self.config, &listeners);
         // PID 1 gets the orphans of its PID namespace and must reap them.
         let orphans = (self.owns_signals && is_init()).then(OrphanReaper::default);
         let program = open_program()?;
