@@ -32,7 +32,7 @@ use crate::worker::{
 use match_listeners::{
     argument_warnings, check_standby, choose_ring, listeners_of, mark_raw, match_arguments,
 };
-use single_process::{early_signals, fall_back_to_single, start_single};
+use single_process::{early_signals, fall_back_to_single, pin_cpus_warning, start_single};
 use startup::{Startup, check_has_master};
 
 /// How a [`run`](Prefork::run) ended, depending on the role of this process.
@@ -192,6 +192,7 @@ impl Prefork {
         let unusable = claim(NotifyScope::Service);
         let mut startup = self.read(needs_runtime);
         let fallback = fall_back_to_single(&mut startup.resolved);
+        let unpinned = pin_cpus_warning(&mut startup.resolved);
         if startup.environment.explains {
             let body = dry_run::Body {
                 wanted,
@@ -201,7 +202,7 @@ impl Prefork {
         }
         startup
             .warnings
-            .extend(unusable.into_iter().chain(fallback));
+            .extend(unusable.into_iter().chain(fallback).chain(unpinned));
         startup.result?;
         let mut config = startup.resolved.config;
         let offered = listeners_of(&config);

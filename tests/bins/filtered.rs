@@ -40,6 +40,20 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
             rules.push(socket_option(PASSRIGHTS)?);
             libc::SYS_setsockopt
         }
+        "SO_ATTACH_REUSEPORT_CBPF" => {
+            let option = u64::from(libc::SO_ATTACH_REUSEPORT_CBPF.unsigned_abs());
+            rules.push(socket_option(option)?);
+            libc::SYS_setsockopt
+        }
+        "sched_getaffinity" => libc::SYS_sched_getaffinity,
+        "sched_setaffinity" => libc::SYS_sched_setaffinity,
+        "sched_setaffinity_by_id" => {
+            // 0 is the calling thread.
+            let by_id = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0);
+            let by_id = by_id.map_err(io::Error::other)?;
+            rules.push(SeccompRule::new(vec![by_id]).map_err(io::Error::other)?);
+            libc::SYS_sched_setaffinity
+        }
         "pidfd_open" => libc::SYS_pidfd_open,
         "pidfd_send_signal" => libc::SYS_pidfd_send_signal,
         "waitid" => libc::SYS_waitid,

@@ -76,6 +76,21 @@ pub fn thread_names(pid: i32) -> Vec<String> {
         .collect()
 }
 
+/// The CPUs that each thread of the process may use, as in `0-3,8`.
+///
+/// Empty if the process has exited.
+pub fn cpus_of_threads(pid: i32) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    let threads = threads.into_iter().flatten().flatten();
+    let cpus = |thread: fs::DirEntry| {
+        let status = fs::read_to_string(thread.path().join("status")).ok()?;
+        let mut lines = status.lines();
+        let list = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+        Some(list.trim().to_owned())
+    };
+    threads.filter_map(cpus).collect()
+}
+
 /// Whether a thread of the process has this name. False if the process has exited.
 pub fn has_thread(pid: i32, name: &str) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task"));

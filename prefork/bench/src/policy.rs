@@ -46,7 +46,7 @@ impl Fleet {
             },
             standbys: 0,
             standby_pause: Duration::ZERO,
-        ring_width: 0,
+            ring_width: 0,
             backoff: Backoff::default(),
             jitter_seed: 1,
         };

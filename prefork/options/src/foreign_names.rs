@@ -131,6 +131,10 @@ const ALIASES: &[(&str, Alias)] = &[
         Alias::Called("runtime_threads"),
     ),
     (
+        "affinity|cpu_affinity|cpu_pinning|pin_workers|worker_cpu_affinity",
+        Alias::Called("pin_cpus"),
+    ),
+    (
         "flavor",
         Alias::Instead(
             "use `runtime_threads`: 1 is tokio's current-thread runtime, more is its multi-thread runtime",
@@ -199,6 +203,7 @@ mod tests {
             ("ssl_certfile", "tls_cert"),
             ("graceful_timeout", "shutdown_grace_period"),
             ("worker_threads", "runtime_threads"),
+            ("worker_cpu_affinity", "pin_cpus"),
             ("max_restarts", "recover_threshold"),
             ("CommandProducer", "child_producer"),
         ] {

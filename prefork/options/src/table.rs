@@ -503,6 +503,33 @@ macro_rules! options {
                     example: 4
                 }
 
+                /// Sets whether each worker runs on one CPU.
+                ///
+                /// With `true`, the worker of slot 0 runs on the first CPU that the master may use
+                /// (`sched_getaffinity(2)`), the worker of slot 1 on the second one, and so on. If
+                /// there are more workers than CPUs, the numbering begins again at the first CPU. A
+                /// standby runs on any CPU until it gets a slot.
+                ///
+                /// With `reuseport`, a connection goes to the worker on the CPU that has received
+                /// its first packet. For this the master attaches one filter to the sockets of each
+                /// address (socket(7)). There is no filter if there are more workers than CPUs: the
+                /// kernel then distributes connections by a hash.
+                ///
+                /// All threads of a worker share its CPU, also those of `runtime_threads`, and so
+                /// do the programs that it starts. `std::thread::available_parallelism` is 1 in it.
+                /// If a worker cannot be pinned, it runs on any CPU, and the master logs one line.
+                ///
+                /// A CPU quota does not change which CPUs are used: several servers on one machine
+                /// need different CPUs, as by `taskset` or `AllowedCPUs=`. In single-process mode
+                /// and on systems other than Linux the option has no effect.
+                pin_cpus: bool {
+                    env: "PREFORK_PIN_CPUS",
+                    getter: get_pin_cpus -> bool,
+                    default: value "`false`",
+                    since: "0.1.0",
+                    example: true
+                }
+
                 /// Sets the certificate chain of TLS listeners, the server's certificate first.
                 ///
                 /// The intermediate certificates follow. The value is PEM: the path of a file, or

@@ -42,6 +42,11 @@ pub(crate) enum FromChild {
     Ended(MainEnd),
     /// The beginning or the end of a shortage of descriptors or memory in accept.
     Shortage(Shortage),
+    /// The child was promoted, and cannot run on the CPU of its slot.
+    Unpinned {
+        /// Zero if the cause has no number.
+        errno: i32,
+    },
 }
 
 /// How the `main` of a worker ended. `Display` is the reason in log lines.
@@ -104,6 +109,8 @@ pub(crate) enum FromMaster {
     Serve {
         /// The slot of a standby. `None` for a successor: it has its slot.
         slot: Option<usize>,
+        /// The CPU of that slot, if workers are pinned (`pin_cpus`).
+        cpu: Option<usize>,
     },
     /// Carries the descriptor of a socket that belongs to a slot: the child accepts from it, too.
     Adopt {
@@ -247,6 +254,7 @@ impl FromChild {
                     format!("shortage_over listener={listener} lasted_ms={lasted}")
                 }
             },
+            Self::Unpinned { errno } => format!("unpinned errno={errno}"),
         }
         .into_bytes()
     }
@@ -283,6 +291,9 @@ impl FromChild {
                     }
                 },
             }),
+            "unpinned" => Self::Unpinned {
+                errno: value(rest, "errno")?.parse().ok()?,
+            },
             _ => return None,
         })
     }
@@ -292,8 +303,12 @@ impl FromMaster {
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Welcome(welcome) => welcome.encode(),
-            Self::Serve { slot: None } => "serve".to_owned(),
-            Self::Serve { slot: Some(slot) } => format!("serve slot={slot}"),
+            Self::Serve { slot, cpu } => {
+                let pair = |key: &str, value: &Option<usize>| {
+                    value.map_or(String::new(), |value| format!(" {key}={value}"))
+                };
+                format!("serve{}{}", pair("slot", slot), pair("cpu", cpu))
+            }
             Self::Adopt { slot, listener } => format!("adopt slot={slot} listener={listener}"),
             Self::Release { slot } => format!("release slot={slot}"),
             Self::StderrPassed => "stderr_passed".to_owned(),
@@ -312,6 +327,7 @@ impl FromMaster {
             "welcome" => Self::Welcome(Welcome::decode(rest)?),
             "serve" => Self::Serve {
                 slot: value(rest, "slot").and_then(|slot| slot.parse().ok()),
+                cpu: value(rest, "cpu").and_then(|cpu| cpu.parse().ok()),
             },
             "adopt" => Self::Adopt {
                 slot: value(rest, "slot")?.parse().ok()?,
@@ -365,7 +381,7 @@ mod tests {
             can_adopt: true,
         };
         let ended = FromChild::Ended;
-        let from_child: [(FromChild, &str); 11] = [
+        let from_child: [(FromChild, &str); 12] = [
             (
                 hello,
                 "hello protocol=1 ready=announced listeners=http,admin \
@@ -400,6 +416,7 @@ mod tests {
                 ended(MainEnd::Unable("no".to_owned())),
                 "ended how=unable no",
             ),
+            (FromChild::Unpinned { errno: 22 }, "unpinned errno=22"),
         ];
         for (message, bytes) in from_child {
             assert_eq!(message.encode(), bytes.as_bytes());
@@ -447,7 +464,8 @@ mod tests {
             keepalive_grace: Duration::ZERO,
             ..Welcome::new(budget)
         });
-        let from_master: [(FromMaster, &str); 13] = [
+        let serve = |slot, cpu| FromMaster::Serve { slot, cpu };
+        let from_master: [(FromMaster, &str); 14] = [
             (welcome(1, false), "welcome grace_ms=1500"),
             (welcome(4, false), "welcome grace_ms=1500 threads=4"),
             (welcome(1, true), "welcome grace_ms=1500 gate=closed"),
@@ -459,8 +477,9 @@ mod tests {
                 standby,
                 "welcome grace_ms=1500 gate=closed standby=yes keepalive_ms=0",
             ),
-            (FromMaster::Serve { slot: None }, "serve"),
-            (FromMaster::Serve { slot: Some(2) }, "serve slot=2"),
+            (serve(None, None), "serve"),
+            (serve(Some(2), None), "serve slot=2"),
+            (serve(Some(2), Some(5)), "serve slot=2 cpu=5"),
             (
                 FromMaster::Adopt {
                     slot: 3,
@@ -498,7 +517,8 @@ mod tests {
             }))
         ));
         let serve = FromMaster::decode(b"serve color=red");
-        assert_eq!(serve, Some(FromMaster::Serve { slot: None }));
+        let (slot, cpu) = (None, None);
+        assert_eq!(serve, Some(FromMaster::Serve { slot, cpu }));
         let hello = FromChild::decode(b"hello protocol=2 color=red ready=unseen");
         assert!(matches!(hello, Some(FromChild::Hello { protocol: 2, .. })));
         let ended = FromChild::decode(b"ended how=evicted by the host");

@@ -456,6 +456,13 @@ impl BoundListener {
         })
     }
 
+    /// Each address whose slots have sockets of their own, with one of these sockets.
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (&Addr, BorrowedFd<'_>)> {
+        let groups = self.addresses.iter().filter(|one| one.sockets.len() > 1);
+        groups.map(|one| (one.target.info.address(), one.sockets[0].as_fd()))
+    }
+
     /// Whether each slot has sockets of its own.
     pub(crate) fn has_slots(&self) -> bool {
         self.addresses.iter().any(|one| one.sockets.len() > 1)

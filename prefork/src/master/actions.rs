@@ -38,7 +38,7 @@ impl Master {
                 gate,
             } => self.start_child(slot, child, program, previous, gate),
             Action::OpenProgram => self.open_program(),
-            Action::Serve { child } => self.open_gate(child, None),
+            Action::Serve { child } => self.open_gate(child, None, None),
             Action::Promote {
                 slot,
                 child,
@@ -95,6 +95,7 @@ impl Master {
                     self.exits.replaced(number, previous)
                 };
                 self.emit(&Notice::WorkerStarted { worker, replaced });
+                self.report_unpinned(child);
                 // The exec was not finished in time, and the process was killed.
                 if is_killed {
                     self.notify(Event::Violation { child });
@@ -153,6 +154,8 @@ impl Master {
         gate: Gate,
     ) -> Result<Readiness, SpawnError> {
         let (is_standby, slot) = (slot.is_standby(), self.slot_number(slot));
+        // A standby gets the CPU of its slot when it has one.
+        let cpu = self.pinning.cpu_of(slot).filter(|_| !is_standby);
         let (master_end, child_end) = Channel::pair().map_err(spawn_error("socketpair"))?;
         let welcome = FromMaster::Welcome(Welcome {
             grace: self.limits.shutdown_grace_period,
@@ -208,6 +211,7 @@ impl Master {
             // The variables of socket activation of the master, or of a role that the master had
             // itself. The role of the child is set anew.
             removed: &VARIABLES,
+            cpu,
         };
         let (signals, commands) = (&self.signals, &self.commands);
         let is_urgent = || {
@@ -229,6 +233,10 @@ impl Master {
         let mut child = ChildProcess::new(id, slot, process, master_end, now);
         child.program = program;
         child.role = worker_role;
+        child.unpinned = cpu.zip(started.process.unpinned.map(io::Error::from));
+        if let (Some(cpu), None) = (cpu, started.process.unpinned) {
+            self.pinning.record_success(cpu);
+        }
         if is_hung {
             child.violation = Some("its program was not executed in time");
             child.note_kill(KillReason::Violation, None, self.limits);
@@ -248,6 +256,24 @@ impl Master {
             self.rollout.assume_gate(program);
         }
         Ok(readiness)
+    }
+
+    /// Reports a child that does not run on the CPU of its slot, unless the log has the cause.
+    pub(super) fn report_unpinned(&mut self, id: ChildId) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        let Some((cpu, error)) = child.unpinned.take() else {
+            return;
+        };
+        let worker = child.process();
+        if self
+            .pinning
+            .record_failure(cpu, error.raw_os_error().unwrap_or(0))
+        {
+            let error = &error;
+            self.emit(&Notice::WorkerUnpinned { worker, cpu, error });
+        }
     }
 
     /// Reads the certificate files again, for the next worker.
@@ -301,10 +327,10 @@ impl Master {
 
     /// Lets a successor or standby accept connections. A program that reads no frames does so
     /// anyway.
-    fn open_gate(&mut self, id: ChildId, slot: Option<usize>) {
+    fn open_gate(&mut self, id: ChildId, slot: Option<usize>, cpu: Option<usize>) {
         let child = self.children.get(&id);
         if let Some(channel) = child.and_then(|child| child.channel.as_ref()) {
-            let _ = channel.send(&FromMaster::Serve { slot }.encode());
+            let _ = channel.send(&FromMaster::Serve { slot, cpu }.encode());
         }
     }
 
@@ -312,7 +338,7 @@ impl Master {
     fn promote(&mut self, slot: SlotId, id: ChildId, previous: ChildId) {
         // First: clients wait.
         self.exchange_sockets(slot, id);
-        self.open_gate(id, Some(slot.0));
+        self.open_gate(id, Some(slot.0), self.pinning.cpu_of(slot.0));
         let replaced = self.exits.replaced(slot.0, Some(previous));
         if let Some(child) = self.children.get_mut(&id) {
             (child.slot, child.role) = (slot.0, WorkerRole::Worker);

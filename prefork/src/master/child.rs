@@ -1,5 +1,6 @@
 //! A child as the master holds it: its process, its channel, and the facts for its log lines.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use prefork_options::duration;
@@ -53,6 +54,10 @@ pub(super) struct ChildProcess {
     pub(super) program: ProgramId,
     /// What it is to its slot.
     pub(super) role: WorkerRole,
+    /// The CPU that it does not run on, and why, until the log has the line.
+    pub(super) unpinned: Option<(usize, io::Error)>,
+    /// It has sent the frame that it is not pinned.
+    pub(super) has_reported_cpu: bool,
     /// The log already has the line that it exited and cannot be reaped.
     pub(super) is_unreaped_logged: bool,
 }
@@ -83,6 +88,8 @@ impl ChildProcess {
             readiness_rate: RateLimit::readiness(now),
             program: ProgramId::OWN,
             role: WorkerRole::Worker,
+            unpinned: None,
+            has_reported_cpu: false,
             is_unreaped_logged: false,
         }
     }

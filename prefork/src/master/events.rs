@@ -3,6 +3,7 @@
 //! Knows the sources of events and their meaning; makes no decisions about children.
 
 use std::collections::HashSet;
+use std::io;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -10,7 +11,7 @@ use nix::sys::signal::Signal;
 use super::child::{ChildProcess, ReportedReadiness};
 use super::commands::{Command, CommandReceiver};
 use super::exit_history::LastExit;
-use super::notice::{EndedBy, StopStep, UnreapedCause, WorkerProcess};
+use super::notice::{EndedBy, StopStep, UnreapedCause, WorkerProcess, WorkerRole};
 use super::poller::{EventSource, ListenerSocket};
 use super::rollout::{NeedsRestart, SuccessorFailure};
 use super::traced_child::TracedExit;
@@ -263,9 +264,21 @@ impl Master {
                     worker: Some(worker),
                     shortage: &shortage,
                 }),
+                ChannelInput::Unpinned(error) => self.on_unpinned(id, error),
                 ChannelInput::Skipped => {}
                 ChannelInput::Nothing => return,
             }
+        }
+    }
+
+    /// Handles a promoted child that does not run on the CPU of its slot.
+    fn on_unpinned(&mut self, id: ChildId, error: io::Error) {
+        if let Some(child) = self.children.get_mut(&id)
+            && child.role == WorkerRole::Worker
+            && let Some(cpu) = self.pinning.cpu_of(child.slot)
+        {
+            child.unpinned = Some((cpu, error));
+            self.report_unpinned(id);
         }
     }
 
@@ -506,6 +519,7 @@ enum ChannelInput {
     Ready,
     Unready,
     Shortage(WorkerProcess, Shortage),
+    Unpinned(io::Error),
     Skipped,
     Nothing,
 }
@@ -562,6 +576,13 @@ impl ChildProcess {
             }
             FromChild::Shortage(shortage) => {
                 return Ok(ChannelInput::Shortage(self.process(), shortage));
+            }
+            // A child is promoted once.
+            FromChild::Unpinned { .. } if std::mem::replace(&mut self.has_reported_cpu, true) => {
+                return Ok(ChannelInput::Skipped);
+            }
+            FromChild::Unpinned { errno } => {
+                return Ok(ChannelInput::Unpinned(io::Error::from_raw_os_error(errno)));
             }
         }))
     }

@@ -223,6 +223,17 @@ impl LogLine {
                 };
                 (level, about_worker(notice, &shortage.to_string()))
             }
+            Notice::WorkerUnpinned { cpu, error, .. } => {
+                let why = match error.raw_os_error() {
+                    Some(libc::EINVAL) => ": the CPU is offline or outside of the cpuset",
+                    Some(_) | None => "",
+                };
+                let what = format!(
+                    "runs on any CPU: it cannot be pinned to CPU {cpu} (pin_cpus = true): {error} \
+                     (sched_setaffinity){why}"
+                );
+                (Level::Warn, about_worker(notice, &what))
+            }
             Notice::StartFailed { error, .. } | Notice::HookFailed(error) => {
                 (Level::Error, error.chain())
             }
@@ -422,6 +433,7 @@ impl LineFields {
             | Notice::WorkerUnreaped { .. }
             | Notice::WorkerGivenUp { .. }
             | Notice::Shortage { .. }
+            | Notice::WorkerUnpinned { .. }
             | Notice::NoStandby
             | Notice::ListenerRebound(_)
             | Notice::ListenerLost(_)

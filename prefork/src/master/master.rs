@@ -11,6 +11,7 @@ use super::child::{ChildLimits, ChildProcess};
 use super::commands::CommandReceiver;
 use super::exit_history::ExitHistory;
 use super::orphans::OrphanReaper;
+use super::pinning::Pinning;
 use super::poller::{PollResult, Poller};
 use super::rollout::RolloutState;
 use super::signal_log_limit::SignalLogLimit;
@@ -40,6 +41,9 @@ pub(crate) struct Master {
     /// Empty after the workers have closed their listeners in a stop.
     pub(super) listeners: Vec<BoundListener>,
     pub(super) spawner: Spawner,
+    pub(super) pinning: Pinning,
+    /// The warnings of the set-up, until the log has them.
+    warnings: Vec<String>,
     pub(super) rollout: RolloutState,
     /// `None` if no listener uses TLS.
     pub(super) tls: Option<Box<dyn CertificateSource>>,
@@ -92,6 +96,9 @@ pub(super) struct MasterParts {
     pub(super) readiness: Readiness,
     pub(super) listeners: Vec<BoundListener>,
     pub(super) spawner: Spawner,
+    pub(super) pinning: Pinning,
+    /// The warnings of the set-up.
+    pub(super) warnings: Vec<String>,
     pub(super) program: Program,
     /// It already polls the signals, the commands and the listening sockets.
     pub(super) poller: Poller,
@@ -110,6 +117,8 @@ impl Master {
             children: HashMap::new(),
             listeners: parts.listeners,
             spawner: parts.spawner,
+            pinning: parts.pinning,
+            warnings: parts.warnings,
             rollout: RolloutState::new(parts.program),
             tls: parts.tls,
             readiness: parts.readiness,
@@ -149,7 +158,9 @@ impl Master {
     pub(super) fn run(mut self, log: Log) -> Result<(), Error> {
         self.log = log;
         let left_over = close_left_over(&self.listeners).into_iter();
-        for warning in left_over.chain(left_out_warnings(&self.listeners)) {
+        let set_up = std::mem::take(&mut self.warnings);
+        let left_out = left_out_warnings(&self.listeners);
+        for warning in left_over.chain(left_out).chain(set_up) {
             self.log.notice(&Notice::StartWarning(&warning));
         }
         let result = self.supervise();

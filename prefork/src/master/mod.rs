@@ -24,6 +24,8 @@ mod notify;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod orphans;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod pinning;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod poller;
 mod reload;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]

@@ -99,6 +99,12 @@ pub(crate) enum Notice<'a> {
         worker: Option<WorkerProcess>,
         shortage: &'a Shortage,
     },
+    /// The worker does not run on the CPU of its slot (`pin_cpus`).
+    WorkerUnpinned {
+        worker: WorkerProcess,
+        cpu: usize,
+        error: &'a io::Error,
+    },
     /// No process could be started in this slot.
     StartFailed { slot: usize, error: &'a Error },
     /// The workers cannot wait for a promotion, so no standby is started.
@@ -259,6 +265,7 @@ impl Notice<'_> {
             }
             | Self::WorkerUnreaped { worker, .. }
             | Self::WorkerStillRuns { worker, .. }
+            | Self::WorkerUnpinned { worker, .. }
             | Self::WorkerGivenUp { worker, .. } => Some(worker),
             Self::Shortage { worker, .. } | Self::ReadinessChanged { worker, .. } => worker,
             // About the master, a listener or a slot.

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use super::commands::{CommandReceiver, pair};
 use super::master::MasterParts;
 use super::orphans::OrphanReaper;
+use super::pinning::Pinning;
 use super::poller::{EventSource, ListenerSocket, Poller};
 use super::{Handle, Log, Master, Notice, StartStep};
 use crate::config::Config;
@@ -120,6 +121,7 @@ impl MasterSetup {
         };
         set_blocking_modes(&mut listeners, &self.blocking)
             .map_err(cannot("set O_NONBLOCK on a listening socket (fcntl)"))?;
+        let (pinning, warnings) = Pinning::new(&self.config, &listeners);
         // PID 1 gets the orphans of its PID namespace and must reap them.
         let orphans = (self.owns_signals && is_init()).then(OrphanReaper::default);
         let program = open_program()?;
@@ -153,6 +155,8 @@ impl MasterSetup {
             readiness: self.readiness,
             listeners,
             spawner,
+            pinning,
+            warnings,
             program,
             poller,
             tls,

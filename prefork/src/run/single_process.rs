@@ -49,6 +49,17 @@ pub(super) fn fall_back_to_single(resolved: &mut Resolved) -> Option<String> {
     })
 }
 
+/// Returns a warning if a single process would have to pin itself (`pin_cpus`).
+pub(super) fn pin_cpus_warning(resolved: &mut Resolved) -> Option<String> {
+    let config = &resolved.config;
+    if config.workers > 0 || !config.pin_cpus {
+        return None;
+    }
+    let line = "ignoring pin_cpus = true: a single process is not pinned (workers = 0)".to_owned();
+    resolved.ignored.push(line.clone());
+    Some(line)
+}
+
 /// Binds the addresses, creates the context of the process and logs the first line.
 ///
 /// Returns `None` after one of the early signals.

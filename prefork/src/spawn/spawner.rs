@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::{ChildCommand, CommandHook, Program};
+use crate::sys::affinity::CpuMask;
 use crate::sys::clone::{ExecSpec, ExecTimeout, Executable, SpawnStage, Spawned, Stack, spawn};
 
 /// The input of one start.
@@ -27,6 +28,8 @@ pub(crate) struct SpawnRequest<'a> {
     pub(crate) variables: Vec<(&'static str, String)>,
     /// The variables that are removed and not set.
     pub(crate) removed: &'a [&'static str],
+    /// The CPU that the child runs on. `None`: those of the master.
+    pub(crate) cpu: Option<usize>,
 }
 
 /// The reason why no child was started.
@@ -136,6 +139,9 @@ impl Spawner {
             // A worker of this program clears it when its monitor thread runs, so that it can
             // finish its requests. Before that it has none.
             parent_death: Signal::SIGTERM,
+            // Before the exec: so it holds for every thread, and for programs without prefork. A
+            // wrapper such as `taskset` can still replace it.
+            cpu: order.cpu.map(CpuMask::of),
         };
         let timeout = ExecTimeout {
             limit: Self::EXEC_TIMEOUT,
@@ -216,6 +222,7 @@ mod tests {
                     stderr: None,
                     variables,
                     removed: &["LISTEN_PID"],
+                    cpu: None,
                 },
                 &|| false,
             )
@@ -298,6 +305,7 @@ mod tests {
                     stderr: None,
                     variables: Vec::new(),
                     removed: &[],
+                    cpu: None,
                 },
                 &|| false,
             )
@@ -336,6 +344,7 @@ mod tests {
                     stderr: None,
                     variables: Vec::new(),
                     removed: &[],
+                    cpu: None,
                 },
                 &|| false,
             )
@@ -367,6 +376,7 @@ mod tests {
                     stderr: None,
                     variables: Vec::new(),
                     removed: &[],
+                    cpu: None,
                 },
                 &|| false,
             )

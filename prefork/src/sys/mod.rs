@@ -12,6 +12,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod addr;
+pub(crate) mod affinity;
 pub(crate) mod background_close;
 pub(crate) mod clock;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
@@ -34,6 +35,8 @@ pub(crate) mod pidfd;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod probe;
 pub(crate) mod process;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+pub(crate) mod reuseport_filter;
 pub(crate) mod seqpacket;
 pub(crate) mod signals;
 pub(crate) mod stderr;

@@ -153,7 +153,8 @@ impl InProcessWorker {
                     | FromChild::AdoptionFailed
                     | FromChild::Panic(_)
                     | FromChild::Ended(_)
-                    | FromChild::Shortage(_),
+                    | FromChild::Shortage(_)
+                    | FromChild::Unpinned { .. },
                 )
                 | None => {}
             }
@@ -443,7 +444,8 @@ mod tests {
             let _client = send(addr);
             // The gated worker has not accepted it.
             accept_in_other_worker(&copy);
-            let serve = FromMaster::Serve { slot: None }.encode();
+            let (slot, cpu) = (None, None);
+            let serve = FromMaster::Serve { slot, cpu }.encode();
             test_worker
                 .channel
                 .send(&serve)
@@ -456,7 +458,8 @@ mod tests {
 
     #[test]
     fn a_raw_listener_of_a_standby_waits_for_the_promotion_or_the_end() {
-        let serve = FromMaster::Serve { slot: Some(3) }.encode();
+        let (slot, cpu) = (Some(3), None);
+        let serve = FromMaster::Serve { slot, cpu }.encode();
         for (is_promoted, slot) in [(true, 3), (false, 0)] {
             let (test_worker, _copy) = successor_or_standby(true);
             let has_ended = AtomicBool::new(false);

@@ -24,7 +24,7 @@ use crate::hook::OnceHook;
 use crate::net::{AcceptGate, DrainPolicy, LastIo};
 use crate::stop_signals::{StopSignal, StopSignals};
 use crate::sys::peer::PeerProcess;
-use crate::sys::{light_thread, process, stderr};
+use crate::sys::{affinity, light_thread, process, stderr};
 
 /// The state of the monitor thread.
 pub(super) struct Monitor {
@@ -36,6 +36,8 @@ pub(super) struct Monitor {
     pub(super) on_master_death: Option<OnceHook>,
     /// Only in a successor, until it has replaced a worker.
     pub(super) stderr: Option<PassedStderr>,
+    /// The CPU that a standby runs on after its promotion, until it does.
+    pub(super) cpu: Option<usize>,
     /// Only in single-process mode.
     pub(super) observer: Option<SingleObserver>,
     pub(super) shortages: ShortageLog,
@@ -202,9 +204,11 @@ impl Monitor {
             };
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget }) => self.handle(Event::DrainRequested { budget }),
-                Some(FromMaster::Serve { slot: None }) => self.handle(Event::GateOpened),
-                Some(FromMaster::Serve { slot: Some(slot) }) => {
-                    self.context.slot.store(slot, Ordering::Relaxed);
+                Some(FromMaster::Serve { slot, cpu }) => {
+                    if let Some(slot) = slot {
+                        self.context.slot.store(slot, Ordering::Relaxed);
+                        self.cpu = cpu;
+                    }
                     self.handle(Event::GateOpened);
                 }
                 Some(FromMaster::Adopt { slot, listener }) => {
@@ -252,6 +256,7 @@ impl Monitor {
                 self.context.tracker.open_gate(AcceptGate::Master);
                 // Last: clients wait. A standby has a slot now.
                 process::set_comm(&format!("worker {}", self.context.slot()));
+                self.pin();
             }
             Action::AnnounceStop => {
                 self.context.shutdown.announce();
@@ -300,6 +305,18 @@ impl Monitor {
             Action::SendClosed => self.send(&FromChild::Closed),
             Action::EndProcess(cause) => self.end_process(cause),
         }
+    }
+
+    /// Moves a promoted standby to the CPU of its slot.
+    ///
+    /// The master pins all other workers before their program runs. It cannot pin this one: the
+    /// process may have another user by now, and a wrapper may have started it.
+    fn pin(&mut self) {
+        let Some(Err(error)) = self.cpu.take().map(affinity::pin_all_threads) else {
+            return;
+        };
+        let errno = error.raw_os_error().unwrap_or(0);
+        self.send(&FromChild::Unpinned { errno });
     }
 
     fn report_readiness(&self, is_ready: bool) {

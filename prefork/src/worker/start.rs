@@ -195,6 +195,7 @@ pub(super) fn build(
         master_process,
         on_master_death: parts.on_master_death,
         stderr: None,
+        cpu: None,
         observer: parts.observer,
         shortages: ShortageLog::default(),
         stop_signals: StopSignals::default(),

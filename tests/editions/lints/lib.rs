@@ -29,6 +29,7 @@ pub fn nothing() {
     shutdown_grace_period = "250ms",
     env_prefix = "LINTS",
     runtime_threads = 2,
+    pin_cpus = false,
     tls_cert = "cert.pem",
     tls_key = "key.pem",
     tls_client_ca = "ca.pem",

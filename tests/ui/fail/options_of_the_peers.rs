@@ -34,5 +34,6 @@
     on_worker_ready = |worker| drop(worker),
     on_starting = || (),
     on_exit = || (),
+    worker_cpu_affinity = true,
 )]
 fn main() {}

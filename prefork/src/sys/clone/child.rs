@@ -5,9 +5,11 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::os::fd::{AsRawFd, RawFd};
 
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 
 use super::spec::{ExecSpec, Executable, SpawnStage};
+use crate::sys::affinity::CpuMask;
 use crate::sys::fds::FIRST_FD;
 
 /// The data that the child reads and writes.
@@ -26,6 +28,9 @@ pub(super) struct ChildPlan<'a> {
     mask: libc::sigset_t,
     parent_death: Signal,
     parent: i32,
+    cpu: Option<&'a CpuMask>,
+    /// Why the child does not run on that CPU.
+    pub(super) unpinned: Option<Errno>,
     /// The current stage of the child. If the child is killed, it is the last one.
     pub(super) stage: SpawnStage,
     pub(super) failure: Option<(SpawnStage, i32)>,
@@ -59,6 +64,8 @@ impl<'a> ChildPlan<'a> {
             mask: *exec.blocked.iter().copied().collect::<SigSet>().as_ref(),
             parent_death: exec.parent_death,
             parent: nix::unistd::getpid().as_raw(),
+            cpu: exec.cpu.as_ref(),
+            unpinned: None,
             stage: SpawnStage::CopyFds,
             failure: None,
         }
@@ -108,6 +115,8 @@ fn become_program(plan: &mut ChildPlan<'_>) -> Result<std::convert::Infallible, 
         )
     };
     check(result, SpawnStage::SetMask)?;
+    plan.stage = SpawnStage::SetAffinity;
+    plan.unpinned = plan.cpu.and_then(|cpu| cpu.apply_to(0).err());
     plan.stage = SpawnStage::Exec;
     Err(execute(plan))
 }
@@ -236,7 +245,7 @@ fn check(result: c_int, stage: SpawnStage) -> StageResult {
 }
 
 fn errno() -> i32 {
-    nix::errno::Errno::last_raw()
+    Errno::last_raw()
 }
 
 /// The string `LISTEN_PID=<pid>`. The child writes the pid, without allocating.

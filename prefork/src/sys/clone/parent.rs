@@ -32,6 +32,8 @@ pub(crate) struct Spawned {
     /// The program was not executed in time. The process was killed, and exits when the file system or
     /// the tracer releases it.
     pub(crate) is_hung: bool,
+    /// Why the process does not run on the CPU of its specification.
+    pub(crate) unpinned: Option<Errno>,
 }
 
 /// The first part of the wait, with all signals blocked. Nearly every exec takes less.
@@ -70,6 +72,7 @@ pub(crate) fn spawn(
         ChildReport {
             stage: SpawnStage::Exec,
             failure: None,
+            unpinned: None,
         }
     } else {
         // SAFETY: the child has left this memory, and no other code has the plan.
@@ -77,6 +80,7 @@ pub(crate) fn spawn(
         ChildReport {
             stage: plan.stage,
             failure: plan.failure,
+            unpinned: plan.unpinned,
         }
     };
     conclude(cloned, wait, &report)
@@ -163,6 +167,7 @@ fn wait_for_exec(mapping: &Mapping, cloned: &Cloned, timeout: &ExecTimeout<'_>) 
 struct ChildReport {
     stage: SpawnStage,
     failure: Option<(SpawnStage, i32)>,
+    unpinned: Option<Errno>,
 }
 
 /// Decides the result of a start, and reaps a child that failed.
@@ -187,6 +192,7 @@ fn conclude(cloned: Cloned, wait: ExecWait, report: &ChildReport) -> Result<Spaw
         pid,
         pidfd,
         is_hung: wait != ExecWait::Left,
+        unpinned: report.unpinned,
     })
 }
 

@@ -6,6 +6,8 @@ use std::os::fd::BorrowedFd;
 
 use nix::sys::signal::Signal;
 
+use crate::sys::affinity::CpuMask;
+
 /// The program to run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Executable<'a> {
@@ -35,6 +37,8 @@ pub(crate) struct ExecSpec<'a> {
     pub(crate) blocked: &'a [Signal],
     /// The signal that the program gets when the calling *thread* ends.
     pub(crate) parent_death: Signal,
+    /// The CPU that the program runs on. `None`: those of this thread.
+    pub(crate) cpu: Option<CpuMask>,
 }
 
 /// The stage in which a start failed.
@@ -57,6 +61,8 @@ pub(crate) enum SpawnStage {
     SetMask,
     /// The signal mask of this thread could not be restored: it receives no signals now.
     RestoreMask,
+    /// The process was killed when it set its CPU. An error of the call does not end the start.
+    SetAffinity,
     /// The program could not be executed.
     Exec,
 }
@@ -72,6 +78,7 @@ impl SpawnStage {
             Self::ParentDeath => "prctl(PR_SET_PDEATHSIG)",
             Self::Parent => "getppid",
             Self::SetMask | Self::RestoreMask => "rt_sigprocmask",
+            Self::SetAffinity => "sched_setaffinity",
             Self::Exec => "execve",
         }
     }
