@@ -287,7 +287,7 @@ impl Ring {
         self.stage == RingStage::Complete
     }
 
-    /// Writes what the rules read. Children are written by their place in this list.
+    /// Writes what the rules read. Children are written by their index in this list.
     #[cfg(test)]
     pub(super) fn write_normal(&self, form: &mut NormalForm, ids: &[ChildId]) {
         let Self {
@@ -314,8 +314,8 @@ impl Ring {
             form.number(slot.0 as u64);
             form.number(holders.len() as u64);
             for holder in holders {
-                let place = ids.iter().position(|id| id == holder);
-                form.number(place.expect("a holder has not exited") as u64);
+                let index = ids.iter().position(|id| id == holder);
+                form.number(index.expect("a holder has not exited") as u64);
             }
         }
         form.number(due.len() as u64);

@@ -134,7 +134,7 @@ fn a_child_that_cannot_take_sockets_gets_none() {
 }
 
 #[test]
-fn a_standby_that_is_promoted_gets_the_sockets_of_its_new_place() {
+fn a_standby_that_is_promoted_gets_the_sockets_of_its_slot() {
     let mut policy = ring_of(3, 2);
     policy.standbys = 1;
     let mut stage = serving(policy);
@@ -173,7 +173,7 @@ fn a_rollout_replaces_several_children_that_are_no_neighbors() {
 }
 
 #[test]
-fn a_successor_takes_the_place_of_its_predecessor_in_the_ring() {
+fn a_successor_gets_the_sockets_that_its_predecessor_had() {
     let mut stage = serving(ring_of(3, 2));
     stage.tell(Event::RolloutRequested);
     stage.settle(Readiness::Notified);
