@@ -2,8 +2,9 @@
 //! `one-request tokio` or `one-request blocking`.
 //!
 //! It uses no HTTP library, so that most of its work is to accept. Each worker has one thread. The
-//! response to each request is the worker's process id, padded to ten characters. A request for
-//! `/block` first blocks the thread for 100 ms, like slow code of a user.
+//! response to each request is the worker's process id, padded to ten characters. The header
+//! `wake-ups` is how often the runtime of the worker has waited for events. A request for `/block`
+//! first blocks the thread for 100 ms, like slow code of a user.
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -73,6 +74,12 @@ fn blocking_answer(mut stream: Stream) -> io::Result<()> {
     stream.write_all(request.response().as_bytes())
 }
 
+/// How often the runtime has waited for events; 0 without a runtime.
+fn wake_ups() -> u64 {
+    let runtime = tokio::runtime::Handle::try_current();
+    runtime.map_or(0, |runtime| runtime.metrics().worker_park_count(0))
+}
+
 /// The bytes of a request that were received.
 struct Request {
     buffer: [u8; 256],
@@ -115,7 +122,8 @@ impl Request {
             thread::sleep(BLOCKED);
         }
         format!(
-            "HTTP/1.1 200 OK\r\ncontent-length: 10\r\nconnection: close\r\n\r\n{:>10}",
+            "HTTP/1.1 200 OK\r\ncontent-length: 10\r\nconnection: close\r\nwake-ups: {}\r\n\r\n{:>10}",
+            wake_ups(),
             std::process::id()
         )
     }

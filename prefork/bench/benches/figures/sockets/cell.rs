@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use nix::unistd::Pid;
 
 use super::disturbance;
-use super::open_loop::{self, Request};
+use super::open_loop::{self, Request, Response};
 use super::scenario::Scenario;
 use crate::figure::seconds;
 use crate::proc;
@@ -17,6 +17,7 @@ const ENOUGH: usize = 3000;
 
 /// The figures of one round. Times are in seconds.
 struct Round {
+    wake_ups: f64,
     switches: f64,
     cpu_time: f64,
     median: f64,
@@ -65,12 +66,18 @@ impl Cell {
         self.slow += times.iter().filter(|time| **time > 0.05).count();
         self.lost += requests.len() - times.len();
         self.rounds.push(Round {
+            wake_ups: wake_ups(&responses),
             switches: (after.switches - before.switches) as f64 / count,
             cpu_time: (after.cpu_time - before.cpu_time) / count,
             median: median(&times),
             percentile_99: percentile_99(&times),
             late: percentile_99(&late),
         });
+    }
+
+    /// Wake-ups of the runtimes of all workers for each connection. 0 without a runtime.
+    pub(super) fn wake_ups(&self) -> f64 {
+        self.median_of(|round| round.wake_ups)
     }
 
     /// Voluntary context switches of all workers for each connection.
@@ -111,6 +118,21 @@ impl Cell {
     fn median_of(&self, figure: impl Fn(&Round) -> f64) -> f64 {
         median(&self.rounds.iter().map(figure).collect::<Vec<_>>())
     }
+}
+
+/// How often the runtimes of all workers were woken for each connection.
+///
+/// Each response has the count of its worker, so each worker is counted from its first response to
+/// its last one.
+fn wake_ups(responses: &[&Response]) -> f64 {
+    let mut ranges = HashMap::new();
+    for response in responses {
+        let count = response.wake_ups;
+        let (least, most) = ranges.entry(response.worker).or_insert((count, count));
+        (*least, *most) = ((*least).min(count), (*most).max(count));
+    }
+    let total: u64 = ranges.values().map(|(least, most)| most - least).sum();
+    total as f64 / responses.len() as f64
 }
 
 /// What all workers have used since they started.

@@ -39,6 +39,8 @@ pub(super) struct Request {
 /// A complete response.
 pub(super) struct Response {
     pub(super) worker: Pid,
+    /// How often the worker has waited for events.
+    pub(super) wake_ups: u64,
     /// Time from when the request was due.
     pub(super) took: Duration,
 }
@@ -179,8 +181,9 @@ impl OpenLoop {
             State::Requested => read_worker(&connection.socket),
         };
         let request = &mut self.requests[index];
-        request.response = response.map(|worker| Response {
+        request.response = response.map(|(worker, wake_ups)| Response {
             worker,
+            wake_ups,
             took: now.saturating_sub(request.due),
         });
         self.connections[index] = None;
@@ -224,11 +227,14 @@ fn interest(state: State, index: usize) -> EpollEvent {
     EpollEvent::new(flags, index as u64)
 }
 
-/// Reads a response, which has ended, and returns the process id in it.
-fn read_worker(socket: &Socket) -> Option<Pid> {
+/// Reads a response, which has ended. Returns the process id in it, and the number of wake-ups.
+fn read_worker(socket: &Socket) -> Option<(Pid, u64)> {
     let mut buffer = [0; 512];
     let length = io::Read::read(&mut &*socket, &mut buffer).ok()?;
     let response = str::from_utf8(&buffer[..length]).ok()?;
     let is_complete = response.starts_with("HTTP/1.1 200");
-    is_complete.then(|| client::pid_in(response))?
+    let mut lines = response.lines();
+    let wake_ups = lines.find_map(|line| line.strip_prefix("wake-ups: "))?;
+    let worker = client::pid_in(response).filter(|_| is_complete)?;
+    Some((worker, wake_ups.parse().ok()?))
 }

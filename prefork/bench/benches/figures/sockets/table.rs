@@ -18,7 +18,7 @@ pub(super) struct Line {
 /// Largest accepted delay of the client itself in calm cells, in seconds.
 const MOST_LATE: f64 = 1e-3;
 
-const COLUMNS: &str = "workers | reuseport | largest : smallest share | switches | CPU µs | p50 ms \
+const COLUMNS: &str = "workers | reuseport | largest : smallest share | wake-ups | switches | CPU µs | p50 ms \
      | p99 ms | > 50 ms | lost | client late, p99 ms";
 
 /// Prints one table for each program, ordered by scenario.
@@ -30,7 +30,7 @@ pub(super) fn print(selection: &Selection, lines: &[Line]) {
     );
     for program in &selection.programs {
         println!("| {} | {COLUMNS} |", program.name());
-        println!("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+        println!("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
         for scenario in &selection.scenarios {
             let lines = lines.iter().filter(|line| line.program == *program);
             for line in lines.filter(|line| line.scenario == *scenario) {
@@ -69,8 +69,12 @@ fn print_line(line: &Line) {
         Some(inequality) if inequality.is_finite() => format!("{inequality:.1}"),
         Some(_) => "∞".to_owned(),
     };
+    let wake_ups = match line.program {
+        Program::Tokio => format!("{:.1}", cell.wake_ups()),
+        Program::Blocking => String::new(),
+    };
     println!(
-        "| {} | {} | {reuseport} | {inequality} | {:.1} | {:.0} | {:.2} | {:.2} | {} | {} \
+        "| {} | {} | {reuseport} | {inequality} | {wake_ups} | {:.1} | {:.0} | {:.2} | {:.2} | {} | {} \
          | {:.2} |",
         line.scenario.name(),
         line.workers,
