@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use prefork_testkit::{RunningServer, Server, Signal};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::get;
 use prefork_tests::proc;
 
 const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
+const RAW_TOKIO: &str = env!("CARGO_BIN_EXE_raw_tokio");
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
 /// Gives the master descriptors without close-on-exec, at the numbers of listeners and above.
@@ -20,32 +22,96 @@ const WITH_EXTRA_FDS: [&str; 4] = [
     "sh",
 ];
 
+/// The descriptors of a worker by their kind, apart from stdin, stdout and stderr.
+#[derive(Debug, PartialEq)]
+struct Descriptors {
+    /// The socket of its slot. A runtime owns a second descriptor of it.
+    own: usize,
+    /// The socket of another slot.
+    other: usize,
+    /// The channel to the master.
+    channel: usize,
+    /// For signals, for the monitor thread, for a drain, and of the runtime.
+    eventfds: usize,
+    /// Of blocking accepts, or of the runtime.
+    epolls: usize,
+    /// Everything else, by its target.
+    rest: Vec<String>,
+}
+
+impl Descriptors {
+    fn of(pid: i32, listeners: &BTreeSet<String>) -> Option<Self> {
+        let fds: Vec<_> = proc::fds(pid)
+            .into_iter()
+            .map(|(number, path)| (number, path.display().to_string()))
+            .collect();
+        let (_, own) = fds.iter().find(|(number, _)| *number == 3)?;
+        let mut found = Self {
+            own: 0,
+            other: 0,
+            channel: 0,
+            eventfds: 0,
+            epolls: 0,
+            rest: Vec::new(),
+        };
+        for (number, path) in &fds {
+            match path.as_str() {
+                "/dev/null" if *number == 0 => {}
+                pipe if (1..=2).contains(number) && pipe.starts_with("pipe:") => {}
+                socket if socket == own => found.own += 1,
+                socket if listeners.contains(socket) => found.other += 1,
+                socket if *number == 4 && socket.starts_with("socket:") => found.channel += 1,
+                "anon_inode:[eventfd]" => found.eventfds += 1,
+                "anon_inode:[eventpoll]" => found.epolls += 1,
+                // The process of the master (Linux 6.5).
+                "anon_inode:[pidfd]" => {}
+                other => found.rest.push(format!("{number} -> {other}")),
+            }
+        }
+        Some(found)
+    }
+}
+
 #[test]
 fn a_worker_has_stdio_its_listeners_its_channel_and_what_it_opened_itself() {
-    for program in [HELLO, PLAIN] {
+    for (program, reuseport, [own, other, eventfds, epolls]) in [
+        (HELLO, "false", [2, 0, 4, 2]),
+        (HELLO, "1", [2, 0, 4, 2]),
+        (HELLO, "2", [2, 2, 4, 2]),
+        (HELLO, "3", [2, 4, 4, 2]),
+        (PLAIN, "false", [1, 0, 3, 1]),
+        (PLAIN, "2", [1, 1, 3, 1]),
+        (RAW_STD, "2", [1, 0, 3, 0]),
+        (RAW_TOKIO, "2", [1, 0, 4, 2]),
+    ] {
         let server = Server::new(program)
-            .env("PREFORK_WORKERS", "2")
+            .env("PREFORK_WORKERS", "4")
+            .env("PREFORK_REUSEPORT", reuseport)
             .wrapper(WITH_EXTRA_FDS)
             .start();
-        let children = server.wait_for_children(2);
+        let children = server.wait_for_children(4);
         get(server.addr(), "/").expect("an answer");
         let extra = paths(server.master_pid(), "/dev/zero");
         assert_eq!(extra, 3, "the master keeps them");
-        let listeners = shared(server.master_pid(), children[0].pid);
-        assert_eq!(listeners.len(), 1, "{listeners:?}");
-        assert_eq!(shared(children[0].pid, children[1].pid), listeners);
+        let listeners: BTreeSet<String> = children
+            .iter()
+            .flat_map(|child| shared(server.master_pid(), child.pid))
+            .collect();
+        let expected = Descriptors {
+            own,
+            other,
+            channel: 1,
+            eventfds,
+            epolls,
+            rest: Vec::new(),
+        };
         for child in children {
-            for (number, path) in proc::fds(child.pid) {
-                let path = path.display().to_string();
-                let is_expected = match number {
-                    0 => path == "/dev/null",
-                    1 | 2 => path.starts_with("pipe:"),
-                    3 => listeners.contains(&path),
-                    4 => path.starts_with("socket:") && !listeners.contains(&path),
-                    _ => path.starts_with("socket:") || path.starts_with("anon_inode:"),
-                };
-                assert!(is_expected, "{program}: fd {number} is {path}");
-            }
+            // A worker opens some when it accepts for the first time.
+            let what = format!("{program}, {reuseport}: {expected:?}");
+            eventually(&what, || {
+                let found = Descriptors::of(child.pid, &listeners)?;
+                (found == expected).then_some(())
+            });
         }
     }
 }

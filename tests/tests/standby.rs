@@ -6,7 +6,6 @@ use prefork_tests::{READY, proc};
 
 const STANDBY: &str = env!("CARGO_BIN_EXE_standby");
 const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
-const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PARITY_SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
 const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
 

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use prefork_testkit::{ChildInfo, RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{self, answer_of, slot_and_pid};
-use prefork_tests::proc;
+use prefork_tests::{READY, proc};
 use tempfile::TempDir;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const STALL: &str = env!("CARGO_BIN_EXE_stall");
+const STANDBY: &str = env!("CARGO_BIN_EXE_standby");
 
 const CLIENTS: usize = 100;
 const KILLS: usize = 20;
@@ -53,8 +54,12 @@ struct Case {
 
 impl Case {
     fn start(program: &str, sockets: Sockets, workers: &str, grace: &str) -> Self {
+        Self::start_with(Server::new(program), sockets, workers, grace)
+    }
+
+    fn start_with(server: Server, sockets: Sockets, workers: &str, grace: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let server = Server::new(program)
+        let server = server
             .env("PREFORK_WORKERS", workers)
             .env("PREFORK_RECOVER_THRESHOLD", "1000")
             .env("PREFORK_ROLLOUT_SOAK", "100ms")
@@ -97,7 +102,12 @@ impl Case {
 
     /// Halts the workers of both slots.
     fn halted(&self) -> Vec<ChildInfo> {
-        let workers = self.server.wait_for_children(2);
+        let workers =
+            [0, 1].map(|slot| eventually("the workers of both slots", || self.server.child(slot)));
+        self.halt(workers.to_vec())
+    }
+
+    fn halt(&self, workers: Vec<ChildInfo>) -> Vec<ChildInfo> {
         for worker in &workers {
             self.server.signal_child(worker.slot, Signal::SIGSTOP);
             eventually("the worker's halt", || {
@@ -219,5 +229,47 @@ fn clients_of_a_blocked_worker_are_answered_in_a_rollout() {
         case.roll_out();
         answers(waiting, &format!("{sockets:?}"));
         answers(vec![blocking], &format!("{sockets:?}, the blocking one"));
+    }
+}
+
+#[test]
+fn clients_of_killed_workers_are_answered_by_standbys() {
+    for sockets in ALL {
+        let server = Server::new(STANDBY).env("PREFORK_STANDBY", "2");
+        let case = Case::start_with(server, sockets, "2", "1m");
+        eventually("ready workers and standbys", || {
+            let log = case.server.log();
+            let ready = log.iter().filter(|line| line.starts_with(READY));
+            (ready.count() >= 4).then_some(())
+        });
+        let halted = case.halted();
+        let waiting = case.waiting();
+        for worker in &halted {
+            case.server.kill_child(worker.slot);
+        }
+        assert_answered_by_others(waiting, &halted, &format!("{sockets:?}"));
+        for slot in [0, 1] {
+            let promoted = format!("worker {slot} (");
+            let is_promotion =
+                |line: &str| line.contains(&promoted) && line.contains(") promoted, replacing");
+            case.server.wait_for_log(is_promotion);
+        }
+    }
+}
+
+#[test]
+fn clients_of_halted_workers_are_answered_although_a_stop_comes() {
+    for sockets in ALL {
+        let mut case = Case::start(HELLO, sockets, "2", "1m");
+        let halted = case.halted();
+        let waiting = case.waiting();
+        case.server.signal(Signal::SIGTERM);
+        case.server
+            .wait_for_log(|line| line.contains("stopping 2 workers"));
+        for worker in &halted {
+            case.server.signal_child(worker.slot, Signal::SIGCONT);
+        }
+        answers(waiting, &format!("{sockets:?}"));
+        assert_eq!(case.server.wait().code(), Some(0), "{sockets:?}");
     }
 }
