@@ -1,27 +1,26 @@
 //! The plain listener: listening sockets that drain when the worker is asked to stop.
 //!
-//! Knows the sockets and the drain; does not know why the worker drains or when the process exits.
+//! Knows how accepts wait and what they report; does not know why the worker drains or when the
+//! process exits.
 
-use std::collections::VecDeque;
 use std::io;
 use std::iter::{self, FusedIterator};
 use std::net;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, OnceLock, Weak};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use prefork_options::Addr;
 use socket2::SockRef;
 
 use super::accept_error::{AcceptError, RETRY, classify};
-use super::shared_socket::SharedSocket;
+use super::listener_sockets::{AcceptStep, ListenerSockets};
+use super::shared_socket::{SharedSocket, SlotSocket};
 use super::socket_set::SocketSet;
-use super::tracker::{ConnTracker, DrainPolicy};
+use super::tracker::ConnTracker;
 use super::{Socket, Stream};
-use crate::sys;
 use crate::sys::accept::AcceptMode;
 use crate::sys::addr::from_sock_addr;
 
@@ -47,71 +46,38 @@ pub struct Listener {
     /// Its index among the listeners of the process, for what it reports.
     index: usize,
     addr: Addr,
-    /// The descriptor that [`as_fd`](Self::as_fd) borrows: of the first socket. `None` if there
-    /// never was a socket.
-    fd: Option<Arc<OwnedFd>>,
-    state: Mutex<ListenerState>,
+    /// The descriptor that [`as_fd`](Self::as_fd) has returned.
+    borrowed: OnceLock<Arc<OwnedFd>>,
+    sockets: Arc<ListenerSockets>,
     /// The last accept failed because no descriptors or no memory were left.
     is_short: AtomicBool,
     pub(crate) tracker: Arc<ConnTracker>,
 }
 
-#[derive(Debug)]
-enum ListenerState {
-    Open(Arc<SocketSet>),
-    /// The sockets that have not ended. The next accept asks the first one.
-    Draining(VecDeque<DrainingSocket>),
-    Ended,
-}
-
-#[derive(Debug)]
-struct DrainingSocket {
-    socket: Arc<SharedSocket>,
-    /// How many connections it still accepts.
-    left: usize,
-}
-
-/// What an accept does next.
-pub(crate) enum AcceptStep {
-    /// Wait until the gate opens or the drain begins.
-    Gated,
-    /// Wait for a connection or for the beginning of the drain.
-    Wait(Arc<SocketSet>),
-    /// A connection that was queued when the drain began.
-    ///
-    /// The caller holds the socket until the stream is counted as unread. Otherwise the drain could
-    /// see neither an open listener nor an unread stream, and end too early.
-    Drained(Socket, Addr, Arc<SharedSocket>),
-    /// The listener accepts nothing more.
-    Ended,
-}
-
 impl Listener {
     /// Creates a listener over sockets that are already bound and non-blocking.
     ///
-    /// `addr` is the address of the first one. Without a socket the listener has already ended: the
-    /// worker is shutting down.
+    /// `addr` is the address of the first one. Without a list, the listener has already ended: the
+    /// worker is shutting down. Sockets may [come later](ListenerSockets::adopt).
     pub(crate) fn new(
         index: usize,
         addr: Addr,
-        fds: impl IntoIterator<Item = OwnedFd>,
+        sockets: Option<Vec<SlotSocket>>,
         tracker: &Arc<ConnTracker>,
     ) -> Self {
-        let sockets = fds.into_iter().map(|fd| SharedSocket::new(fd, tracker));
-        let set = SocketSet::new(sockets.map(Arc::new));
-        let fd = set.sockets.first().map(|first| Arc::clone(&first.fd));
-        let state = match fd {
-            Some(_) => ListenerState::Open(Arc::new(set)),
-            None => ListenerState::Ended,
-        };
         Self {
             index,
             addr,
-            fd,
-            state: Mutex::new(state),
+            borrowed: OnceLock::new(),
+            sockets: Arc::new(ListenerSockets::new(sockets, tracker)),
             is_short: AtomicBool::new(false),
             tracker: Arc::clone(tracker),
         }
+    }
+
+    /// The sockets, for changes while the program holds the listener.
+    pub(crate) fn sockets(&self) -> Weak<ListenerSockets> {
+        Arc::downgrade(&self.sockets)
     }
 
     fn outside_of_a_worker(fd: OwnedFd) -> io::Result<Self> {
@@ -119,7 +85,12 @@ impl Listener {
         socket.set_nonblocking(true)?;
         let addr = from_sock_addr(&socket.local_addr()?).ok_or(io::ErrorKind::Unsupported)?;
         let tracker = ConnTracker::without_monitor()?;
-        Ok(Self::new(0, addr, Some(fd), &Arc::new(tracker)))
+        Ok(Self::new(
+            0,
+            addr,
+            Some(vec![SlotSocket { slot: 0, fd }]),
+            &Arc::new(tracker),
+        ))
     }
 
     /// Returns the address of the socket, also after the listener has ended.
@@ -201,10 +172,15 @@ impl Listener {
     }
 
     fn blocking_accept_once(&self) -> Option<io::Result<(Stream, Addr)>> {
+        // The descriptor of the socket that has woken this thread.
+        let mut woken_by = None;
         loop {
             let set = match self.accept_step(AcceptMode::Blocking) {
                 Ok(AcceptStep::Wait(set)) => set,
                 Ok(AcceptStep::Gated) => {
+                    if let Some(fd) = woken_by.take() {
+                        self.sockets.pass_on(fd);
+                    }
                     self.tracker.wait_for_gate();
                     continue;
                 }
@@ -214,15 +190,18 @@ impl Listener {
                 Ok(AcceptStep::Ended) => return None,
                 Err(error) => return Some(Err(error)),
             };
-            let attempt =
-                |socket: &Arc<SharedSocket>| socket.accept_one(AcceptMode::Blocking).transpose();
-            let accepted = set.in_turn().find_map(attempt).transpose();
+            let accepted = accept_from(&set, woken_by);
             if let Err(error) = &accepted
                 && self.ends_with_master(error)
             {
                 drop(set);
                 self.await_drain();
                 return None;
+            }
+            match (woken_by.take(), &accepted) {
+                (Some(fd), Ok(Some(_))) => self.sockets.move_back(fd),
+                (Some(fd), Err(_)) => self.sockets.pass_on(fd),
+                (Some(_), Ok(None)) | (None, _) => {}
             }
             match self.note(accepted) {
                 Ok(Some((io, peer))) => {
@@ -231,8 +210,9 @@ impl Listener {
                 Ok(None) => {}
                 Err(error) => return Some(Err(error)),
             }
-            match set.wait(self.tracker.drain_fd()) {
-                Ok(()) | Err(nix::Error::EINTR) => {}
+            match self.sockets.wait(set) {
+                Ok(fd) => woken_by = fd,
+                Err(nix::Error::EINTR) => {}
                 Err(errno) => return Some(Err(errno.into())),
             }
         }
@@ -252,87 +232,18 @@ impl Listener {
     /// Returns what an accept does next. Begins the drain of this listener, if there is one. Never
     /// waits.
     pub(crate) fn accept_step(&self, mode: AcceptMode) -> io::Result<AcceptStep> {
-        let mut state = self.state();
-        let drain = self.tracker.drain();
-        if let (ListenerState::Open(set), Some(drain)) = (&*state, drain) {
-            let begin = |socket: &Arc<SharedSocket>| DrainingSocket {
-                socket: Arc::clone(socket),
-                left: drain_quota(socket.as_fd(), drain),
-            };
-            *state = ListenerState::Draining(set.sockets.iter().map(begin).collect());
-        }
-        let is_late = || drain.is_some_and(|drain| Instant::now() >= drain.until);
-        match &mut *state {
-            ListenerState::Open(_) if self.tracker.is_gated() => Ok(AcceptStep::Gated),
-            ListenerState::Open(set) => Ok(AcceptStep::Wait(Arc::clone(set))),
-            ListenerState::Draining(sockets) => {
-                let drained = self.accept_drained(sockets, mode, is_late);
-                if sockets.is_empty() {
-                    *state = ListenerState::Ended;
-                }
-                drained.map(|step| step.unwrap_or(AcceptStep::Ended))
-            }
-            ListenerState::Ended => Ok(AcceptStep::Ended),
-        }
-    }
-
-    /// Accepts from sockets that drain, and removes those that have ended. `None` if none is left.
-    fn accept_drained(
-        &self,
-        sockets: &mut VecDeque<DrainingSocket>,
-        mode: AcceptMode,
-        is_late: impl Fn() -> bool,
-    ) -> io::Result<Option<AcceptStep>> {
-        while let Some(DrainingSocket { socket, left }) = sockets.front_mut() {
-            let accepted = if *left == 0 || is_late() {
-                Ok(None)
-            } else {
-                self.note(socket.accept_one(mode))
-            };
-            match accepted {
-                Ok(Some((io, peer))) => {
-                    *left -= 1;
-                    let (socket, is_last) = (Arc::clone(socket), *left == 0);
-                    if is_last {
-                        // End now, not at the next call: it may come late or never.
-                        sockets.pop_front();
-                    } else {
-                        sockets.rotate_left(1);
-                    }
-                    if is_late() {
-                        sockets.clear();
-                    }
-                    return Ok(Some(AcceptStep::Drained(io, peer, socket)));
-                }
-                // No queued connection of this socket can be accepted any more, and the worker is
-                // draining anyway.
-                Err(error) if classify(&error) == AcceptError::Permanent => {
-                    sockets.pop_front();
-                }
-                Err(error) => return Err(error),
-                Ok(None) => {
-                    sockets.pop_front();
-                }
-            }
-        }
-        Ok(None)
+        let accept = |socket: &SharedSocket| self.note(socket.accept_one(mode));
+        self.sockets.accept_step(accept)
     }
 
     /// The number of connections in the queues; 0 if it is unknown.
     pub(crate) fn queue_length(&self) -> usize {
-        let length = |socket: &SharedSocket| sys::accept::queue_length(socket.as_fd());
-        match &*self.state() {
-            ListenerState::Open(set) => set.sockets.iter().filter_map(|one| length(one)).sum(),
-            ListenerState::Draining(sockets) => {
-                sockets.iter().filter_map(|one| length(&one.socket)).sum()
-            }
-            ListenerState::Ended => 0,
-        }
+        self.sockets.queue_length()
     }
 
     /// Ends the listener: it accepts nothing more.
     pub(super) fn end(&self) {
-        *self.state() = ListenerState::Ended;
+        self.sockets.end();
     }
 
     /// Ends the listener and returns true if accept failed because the master is dead.
@@ -341,7 +252,7 @@ impl Listener {
     pub(super) fn ends_with_master(&self, error: &io::Error) -> bool {
         let is_over = classify(error) == AcceptError::Permanent && self.tracker.is_orphan();
         if is_over {
-            *self.state() = ListenerState::Ended;
+            self.end();
         }
         is_over
     }
@@ -387,21 +298,40 @@ impl Listener {
             self.tracker.health.note_accept_works(self.index);
         }
     }
+}
 
-    fn state(&self) -> MutexGuard<'_, ListenerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // The monitor thread may hold the sockets at this time.
+        self.end();
     }
 }
 
 /// For the options of the socket, for example with `socket2::SockRef`; of the first one if there are
 /// several.
 ///
-/// When the listener ends, the descriptor stays open but no longer refers to the socket.
+/// When the listener closes the socket, the descriptor stays open but no longer refers to it.
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        let fd = self.fd.as_ref();
-        fd.map_or_else(|| self.tracker.drain_fd(), |fd| fd.as_fd())
+        if let Some(fd) = self.borrowed.get() {
+            return fd.as_fd();
+        }
+        match self.sockets.first() {
+            Some(fd) => self.borrowed.get_or_init(|| fd).as_fd(),
+            None => self.tracker.drain_fd(),
+        }
     }
+}
+
+/// Accepts one connection; `None` if all queues are empty. Begins with the socket that has woken
+/// this thread.
+fn accept_from(set: &SocketSet, woken_by: Option<RawFd>) -> io::Result<Option<(Socket, Addr)>> {
+    let attempt = |socket: &Arc<SharedSocket>| socket.accept_one(AcceptMode::Blocking).transpose();
+    let accepted = match woken_by {
+        Some(fd) => set.beginning_with(fd).find_map(attempt),
+        None => set.in_turn().find_map(attempt),
+    };
+    accepted.transpose()
 }
 
 /// Creates a listener outside of a worker, for tests of server code.
@@ -422,33 +352,22 @@ impl TryFrom<UnixListener> for Listener {
     }
 }
 
-/// Returns how many connections of its queue a listener still accepts when its drain begins.
-///
-/// The length is read once. Otherwise an endless stream of clients could keep the worker alive.
-/// Connections that arrive later find a closing server.
-///
-/// A worker without a master accepts until the queue is empty or its time is over: it frees the
-/// address then, and another worker may not have read the length of the queue yet.
-fn drain_quota(listener: BorrowedFd<'_>, drain: DrainPolicy) -> usize {
-    match drain {
-        DrainPolicy { leaves_backlog, .. } if leaves_backlog => 0,
-        DrainPolicy { frees_address, .. } if frees_address => usize::MAX,
-        // If the kernel does not report the length: until the queue is empty or the deadline.
-        _ => sys::accept::queue_length(listener).unwrap_or(usize::MAX),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
     use std::os::fd::AsRawFd;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::sys::socket::{Shutdown, shutdown};
 
     use super::*;
-    use crate::net::AcceptGate;
+    use crate::net::{AcceptGate, DrainPolicy};
+
+    fn of_slot_0(fd: impl Into<OwnedFd>) -> SlotSocket {
+        let fd = fd.into();
+        SlotSocket { slot: 0, fd }
+    }
 
     fn drain_policy() -> DrainPolicy {
         DrainPolicy {
@@ -573,7 +492,7 @@ mod tests {
         bound.set_nonblocking(true).expect("a socket");
         let copy = bound.try_clone().expect("descriptors");
         let addr = Addr::UnixPath(path.clone());
-        let listener = Listener::new(0, addr.clone(), Some(bound.into()), &tracker);
+        let listener = Listener::new(0, addr.clone(), Some(vec![of_slot_0(bound)]), &tracker);
         assert_eq!(listener.local_addr().ok(), Some(addr));
         let connect = || std::os::unix::net::UnixStream::connect(&path);
         let mut clients = [(); 3].map(|()| connect().expect("it listens"));
@@ -648,7 +567,7 @@ mod tests {
         let copy = bound.try_clone().expect("descriptors");
         let orphans = [bound, copy].map(|socket| {
             let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
-            let listener = Listener::new(0, addr.into(), Some(socket.into()), &tracker);
+            let listener = Listener::new(0, addr.into(), Some(vec![of_slot_0(socket)]), &tracker);
             (listener, tracker)
         });
         (orphans, addr)
@@ -733,7 +652,7 @@ mod tests {
         let copy = bound.try_clone().expect("descriptors");
         bound.set_nonblocking(true).expect("a socket");
         let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
-        let listener = Listener::new(0, addr.into(), Some(bound.into()), &tracker);
+        let listener = Listener::new(0, addr.into(), Some(vec![of_slot_0(bound)]), &tracker);
         shutdown(copy.as_raw_fd(), Shutdown::Both).expect("it listens");
         tracker.begin_drain(drain_policy());
         assert!(listener.blocking_accept().is_none());
@@ -748,8 +667,8 @@ mod tests {
             one.set_nonblocking(true).expect("a socket");
         }
         let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
-        let fds = bound.map(OwnedFd::from);
-        let listener = Listener::new(0, addrs[0].into(), fds, &tracker);
+        let sockets = bound.map(of_slot_0).into();
+        let listener = Listener::new(0, addrs[0].into(), Some(sockets), &tracker);
         (listener, addrs)
     }
 

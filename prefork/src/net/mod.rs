@@ -6,6 +6,11 @@
 
 pub(crate) mod accept_error;
 mod accept_health;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod accept_poller;
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+#[path = "accept_poller_unsupported.rs"]
+mod accept_poller;
 #[cfg(feature = "tokio")]
 mod async_socket;
 #[cfg(feature = "axum")]
@@ -14,7 +19,8 @@ mod blocking_streams;
 #[cfg(feature = "stream")]
 pub(crate) mod incoming;
 pub(crate) mod listener;
-mod shared_socket;
+pub(crate) mod listener_sockets;
+pub(crate) mod shared_socket;
 mod socket;
 mod socket_set;
 pub(crate) mod stream;

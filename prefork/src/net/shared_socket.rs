@@ -5,9 +5,11 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use nix::sys::socket::{Shutdown, shutdown};
+use nix::sys::stat::fstat;
 use prefork_options::Addr;
 
 use super::Socket;
@@ -16,26 +18,47 @@ use super::tracker::{ConnTracker, DrainPolicy};
 use crate::sys;
 use crate::sys::accept::{AcceptMode, accept};
 
+/// A listening socket and the slot that it belongs to.
+///
+/// It is bound and non-blocking.
+#[derive(Debug)]
+pub(crate) struct SlotSocket {
+    pub(crate) slot: usize,
+    pub(crate) fd: OwnedFd,
+}
+
+impl SlotSocket {
+    /// Whether both are descriptors of one socket, and belong to one slot.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.slot == other.slot && is_same_file(&self.fd, &other.fd)
+    }
+}
+
 /// A listening socket, shared by the listener and by accepts that wait on it.
 ///
-/// It is closed when the last of them drops it. The number of its descriptor stays open until the
-/// listener is dropped, because users may have borrowed it.
+/// It is closed when the last of them drops it. If users may have borrowed its descriptor, the
+/// number stays open until the listener is dropped.
 #[derive(Debug)]
 pub(crate) struct SharedSocket {
+    pub(super) slot: usize,
     pub(super) fd: Arc<OwnedFd>,
     /// A copy of the socket, registered with the runtime that called accept first.
     #[cfg(feature = "tokio")]
     pub(super) on_tokio: std::sync::OnceLock<tokio::io::unix::AsyncFd<OwnedFd>>,
+    /// Other workers continue to accept from it.
+    is_released: AtomicBool,
     tracker: Arc<ConnTracker>,
 }
 
 impl SharedSocket {
-    pub(super) fn new(fd: OwnedFd, tracker: &Arc<ConnTracker>) -> Self {
+    pub(super) fn new(socket: SlotSocket, tracker: &Arc<ConnTracker>) -> Self {
         tracker.listener_opened();
         Self {
-            fd: Arc::new(fd),
+            slot: socket.slot,
+            fd: Arc::new(socket.fd),
             #[cfg(feature = "tokio")]
             on_tokio: std::sync::OnceLock::new(),
+            is_released: AtomicBool::new(false),
             tracker: Arc::clone(tracker),
         }
     }
@@ -55,6 +78,42 @@ impl SharedSocket {
                 },
             }
         }
+    }
+
+    /// Whether both are descriptors of one socket, and belong to one slot.
+    pub(super) fn is_same(&self, other: &SlotSocket) -> bool {
+        self.slot == other.slot && is_same_file(&self.fd, &other.fd)
+    }
+
+    /// This worker accepts no more from the socket, and the other ones continue.
+    pub(super) fn note_released(&self) {
+        self.is_released.store(true, Ordering::Relaxed);
+    }
+
+    /// Wakes the other workers that wait for the socket, if a connection waits in it.
+    ///
+    /// The kernel may have woken only a thread of this worker for the connection, and it does not
+    /// accept it.
+    pub(super) fn pass_on(&self) {
+        if sys::fds::readable(&[self.fd.as_raw_fd()]) > 0 {
+            sys::accept::wake_watchers(self.as_fd());
+        }
+    }
+
+    /// Whether to call shutdown(2), which ends listening in all processes that hold a copy.
+    ///
+    /// Without that call, a process that was forked from the master would keep the address for as
+    /// long as it lives. But the call resets the connections in the queue, which the other workers
+    /// may still accept. So before the end of the time only an empty queue is shut down.
+    fn must_free_address(&self, drain: DrainPolicy) -> bool {
+        let is_empty = || match sys::accept::queue_length(self.as_fd()) {
+            Some(length) => length == 0,
+            // A listening socket is readable while a connection waits.
+            None => sys::fds::readable(&[self.fd.as_raw_fd()]) == 0,
+        };
+        drain.frees_address
+            && !self.is_released.load(Ordering::Relaxed)
+            && (Instant::now() >= drain.until || is_empty())
     }
 }
 
@@ -84,18 +143,7 @@ impl Drop for SharedSocket {
     }
 }
 
-impl SharedSocket {
-    /// Whether to call shutdown(2), which ends listening in all processes that hold a copy.
-    ///
-    /// Without that call, a process that was forked from the master would keep the address for as
-    /// long as it lives. But the call resets the connections in the queue, which the other workers
-    /// may still accept. So before the end of the time only an empty queue is shut down.
-    fn must_free_address(&self, drain: DrainPolicy) -> bool {
-        let is_empty = || match sys::accept::queue_length(self.as_fd()) {
-            Some(length) => length == 0,
-            // A listening socket is readable while a connection waits.
-            None => sys::fds::readable(&[self.fd.as_raw_fd()]) == 0,
-        };
-        drain.frees_address && (Instant::now() >= drain.until || is_empty())
-    }
+fn is_same_file(one: &OwnedFd, other: &OwnedFd) -> bool {
+    let file = |fd: &OwnedFd| fstat(fd).map(|status| (status.st_dev, status.st_ino));
+    file(one).is_ok_and(|one| file(other) == Ok(one))
 }

@@ -3,7 +3,7 @@
 //! Knows in which order accepts ask them, and waits for them. Does not know whether the listener may
 //! accept.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,13 +11,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::shared_socket::SharedSocket;
 
-/// The sockets that a listener accepts from; at least one.
+/// The sockets that a listener accepts from.
 ///
-/// A set does not change. A listener that gets or loses a socket would get another set, and accepts
-/// that wait would start again.
+/// A set does not change. A listener that gets or loses a socket gets another set, and accepts that
+/// wait start again.
 #[derive(Debug)]
 pub(crate) struct SocketSet {
-    pub(super) sockets: Box<[Arc<SharedSocket>]>,
+    sockets: Box<[Arc<SharedSocket>]>,
     /// The number of accepts that have asked several sockets.
     turn: AtomicUsize,
 }
@@ -30,6 +30,16 @@ impl SocketSet {
         }
     }
 
+    pub(super) fn sockets(&self) -> &[Arc<SharedSocket>] {
+        &self.sockets
+    }
+
+    /// The socket with this descriptor.
+    pub(super) fn find(&self, fd: RawFd) -> Option<&Arc<SharedSocket>> {
+        let mut sockets = self.sockets.iter();
+        sockets.find(|socket| socket.as_fd().as_raw_fd() == fd)
+    }
+
     /// All sockets in the order in which the next accept asks them.
     ///
     /// Each accept begins with another socket. Otherwise the clients of a busy socket would delay
@@ -39,27 +49,28 @@ impl SocketSet {
             0 | 1 => 0,
             count => self.turn.fetch_add(1, Ordering::Relaxed) % count,
         };
+        self.from(first)
+    }
+
+    /// All sockets, beginning with the one that has this descriptor.
+    pub(super) fn beginning_with(&self, fd: RawFd) -> impl Iterator<Item = &Arc<SharedSocket>> {
+        let mut sockets = self.sockets.iter();
+        let first = sockets.position(|socket| socket.as_fd().as_raw_fd() == fd);
+        self.from(first.unwrap_or(0))
+    }
+
+    fn from(&self, first: usize) -> impl Iterator<Item = &Arc<SharedSocket>> {
         let (later, sooner) = self.sockets.split_at(first);
         sooner.iter().chain(later)
     }
 
-    /// Blocks this thread until a socket or the other descriptor is readable.
-    pub(super) fn wait(&self, other: BorrowedFd<'_>) -> nix::Result<()> {
-        fn readable(fd: &impl AsFd) -> PollFd<'_> {
-            PollFd::new(fd.as_fd(), PollFlags::POLLIN)
-        }
-
-        let other = readable(&other);
-        let polled = match &*self.sockets {
-            [one] => poll(&mut [readable(&**one), other], PollTimeout::NONE),
-            several => {
-                let polled = several
-                    .iter()
-                    .map(|socket| readable(&**socket))
-                    .chain([other]);
-                poll(&mut polled.collect::<Vec<_>>(), PollTimeout::NONE)
-            }
-        };
-        polled.map(drop)
+    /// Blocks this thread until a socket or the other descriptor is readable, or the time is over.
+    pub(super) fn poll(&self, other: BorrowedFd<'_>, timeout: PollTimeout) -> nix::Result<()> {
+        let sockets = self.sockets.iter().map(|socket| socket.as_fd());
+        let polled = sockets.chain([other]);
+        let mut polled: Vec<_> = polled
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
+        poll(&mut polled, timeout).map(drop)
     }
 }

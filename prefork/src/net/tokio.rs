@@ -12,7 +12,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
-use super::listener::{AcceptStep, Listener};
+use super::listener::Listener;
+use super::listener_sockets::AcceptStep;
 use super::shared_socket::SharedSocket;
 use super::{AsyncSocket, Socket, Stream};
 use crate::sys::accept::{AcceptMode, accept, watch};
@@ -187,6 +188,7 @@ mod tests {
 
     use super::*;
     use crate::net::AcceptGate;
+    use crate::net::shared_socket::SlotSocket;
 
     /// Counts how often the task is woken.
     #[derive(Default)]
@@ -285,7 +287,11 @@ mod tests {
             }
             let tracker =
                 Arc::new(crate::net::ConnTracker::new(|| {}, || {}).expect("descriptors"));
-            let listener = Listener::new(0, addrs[0].into(), bound.map(OwnedFd::from), &tracker);
+            let listener = {
+                let of_slot_0 = |fd| SlotSocket { slot: 0, fd };
+                let sockets = bound.map(OwnedFd::from).map(of_slot_0).into();
+                Listener::new(0, addrs[0].into(), Some(sockets), &tracker)
+            };
             let connect = |index: usize| Client::connect(addrs[index]).expect("it listens");
             let accept = async || {
                 let (stream, _) = listener.accept().await.expect("a client");
@@ -327,6 +333,159 @@ mod tests {
             rest.sort_unstable();
             assert_eq!(rest, [0, 0, 1]);
             assert!(is_pending(accept()).await);
+            assert_eq!(tracker.progress().listeners, 0);
+        });
+    }
+
+    /// A socket of a slot, and a copy as the master holds it.
+    fn slot_socket(slot: usize) -> (SlotSocket, Bound) {
+        let bound = Bound::bind("127.0.0.1:0").expect("a free port");
+        bound.set_nonblocking(true).expect("a socket");
+        let fd = bound.try_clone().expect("descriptors").into();
+        (SlotSocket { slot, fd }, bound)
+    }
+
+    fn copy_of(bound: &Bound, slot: usize) -> SlotSocket {
+        let fd = bound.try_clone().expect("descriptors").into();
+        SlotSocket { slot, fd }
+    }
+
+    fn connect_to(bound: &Bound) -> Client {
+        Client::connect(bound.local_addr().expect("bound")).expect("it listens")
+    }
+
+    /// The number of other descriptors of this socket.
+    fn copies(bound: &Bound) -> usize {
+        let inode = nix::sys::stat::fstat(bound).expect("a socket").st_ino;
+        let link = format!("socket:[{inode}]");
+        let entries = std::fs::read_dir("/proc/self/fd").expect("it is mounted");
+        let links = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        links.filter(|to| to.as_os_str() == link.as_str()).count() - 1
+    }
+
+    #[test]
+    fn a_pending_accept_gets_an_adopted_socket_and_loses_a_released_one() {
+        block_on(async {
+            let (own, of_own) = slot_socket(0);
+            let (other, of_other) = slot_socket(1);
+            let addr = of_own.local_addr().expect("bound").into();
+            let tracker =
+                Arc::new(crate::net::ConnTracker::new(|| {}, || {}).expect("descriptors"));
+            let listener = Listener::new(0, addr, Some(vec![own]), &tracker);
+            let sockets = listener.sockets().upgrade().expect("it is not dropped");
+            let _waits = connect_to(&of_other);
+            {
+                let mut accepts = [Box::pin(listener.accept()), Box::pin(listener.accept())];
+                for accept in &mut accepts {
+                    assert!(is_pending(accept.as_mut()).await);
+                }
+                sockets.adopt(other);
+                let [one, other] = accepts;
+                one.await.expect("the client that waits");
+                let _client = connect_to(&of_other);
+                other.await.expect("the next client");
+            }
+            let mut accept = pin!(listener.accept());
+            assert!(is_pending(accept.as_mut()).await);
+            assert_eq!(copies(&of_other), 2, "one is registered with the runtime");
+            sockets.release(1);
+            let _waits = connect_to(&of_other);
+            assert!(is_pending(accept.as_mut()).await);
+            assert_eq!(copies(&of_other), 0);
+            of_other.accept().expect("the client waits in the queue");
+
+            sockets.release(0);
+            assert!(is_pending(accept.as_mut()).await);
+            assert_eq!((copies(&of_own), tracker.progress().listeners), (0, 0));
+            sockets.adopt(copy_of(&of_own, 0));
+            let _client = connect_to(&of_own);
+            accept.await.expect("a client");
+        });
+    }
+
+    #[test]
+    fn an_accept_waits_for_more_sockets_than_it_has_space_for() {
+        block_on(async {
+            let (sockets, bound): (Vec<_>, Vec<_>) = (0..6).map(slot_socket).unzip();
+            let addr = bound[0].local_addr().expect("bound").into();
+            let tracker =
+                Arc::new(crate::net::ConnTracker::new(|| {}, || {}).expect("descriptors"));
+            let listener = Listener::new(0, addr, Some(sockets), &tracker);
+            for one in &bound {
+                let mut accept = pin!(listener.accept());
+                assert!(is_pending(accept.as_mut()).await);
+                let _client = connect_to(one);
+                accept.await.expect("a client");
+            }
+        });
+    }
+
+    #[test]
+    fn random_changes_lose_no_connection_and_no_descriptor() {
+        const STEPS: usize = 1_000;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
+        let seed = u64::from(std::process::id()) ^ 0x2545_f491_4f6c_dd1d;
+        println!("seed {seed}");
+        let mut state = seed | 1;
+        let mut random = |below: usize| {
+            // xorshift64
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).expect("31 bits") % below
+        };
+        runtime.expect("descriptors").block_on(async {
+            let bound: Vec<Bound> = (0..4).map(|slot| slot_socket(slot).1).collect();
+            let addr = bound[0].local_addr().expect("bound").into();
+            let tracker =
+                Arc::new(crate::net::ConnTracker::new(|| {}, || {}).expect("descriptors"));
+            let listener = Listener::new(0, addr, Some(Vec::new()), &tracker);
+            let sockets = listener.sockets().upgrade().expect("it is not dropped");
+            let (listener, accepted) = (Arc::new(listener), Arc::<Count>::default());
+            let tasks = [(); 3].map(|()| {
+                let (listener, accepted) = (Arc::clone(&listener), Arc::clone(&accepted));
+                tokio::spawn(async move {
+                    loop {
+                        listener.accept().await.expect("a client");
+                        accepted.wake_by_ref();
+                    }
+                })
+            });
+            let count = || accepted.0.load(std::sync::atomic::Ordering::SeqCst);
+            let mut clients = Vec::new();
+            for _ in 0..STEPS {
+                let slot = random(bound.len());
+                match random(4) {
+                    0 => sockets.adopt(copy_of(&bound[slot], slot)),
+                    1 => sockets.release(slot),
+                    2 => clients.push(connect_to(&bound[slot])),
+                    _ => tokio::task::yield_now().await,
+                }
+            }
+            for (slot, one) in bound.iter().enumerate() {
+                sockets.adopt(copy_of(one, slot));
+            }
+            let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+            let wait = std::time::Duration::from_millis(1);
+            while count() < clients.len() || bound.iter().any(|one| copies(one) != 2) {
+                assert!(
+                    std::time::Instant::now() < end,
+                    "{} of {}",
+                    count(),
+                    clients.len()
+                );
+                tokio::time::sleep(wait).await;
+            }
+            assert_eq!(count(), clients.len());
+            for task in tasks {
+                task.abort();
+                assert!(task.await.is_err_and(|error| error.is_cancelled()));
+            }
+            drop(listener);
+            assert!(bound.iter().all(|one| copies(one) == 0));
             assert_eq!(tracker.progress().listeners, 0);
         });
     }

@@ -165,6 +165,11 @@ impl ConnTracker {
         self.closed_gates.load(Ordering::Acquire) & gate as u8 != 0
     }
 
+    /// Wakes pending accepts after the gate, the drain or the sockets of a listener have changed.
+    pub(super) fn wake_accepts(&self) {
+        self.gate_or_drain.notify(usize::MAX);
+    }
+
     /// Whether accepts wait for a gate. Takes no lock: it is called for every accept.
     pub(super) fn is_gated(&self) -> bool {
         self.closed_gates.load(Ordering::Acquire) != 0
@@ -212,7 +217,7 @@ impl ConnTracker {
     }
 
     /// Whether a drain has begun. Takes no lock: it is called for every read and write.
-    pub(super) fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
     }
 

@@ -1,4 +1,5 @@
-//! Accepts connections from a listening socket, and reads the length of its queue.
+//! Accepts connections from a listening socket, reads the length of its queue, and wakes the
+//! processes that wait for it.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -110,6 +111,26 @@ pub(crate) fn queue_length(listener: BorrowedFd<'_>) -> Option<usize> {
 pub(crate) fn queue_length(_listener: BorrowedFd<'_>) -> Option<usize> {
     None
 }
+
+/// Wakes all processes that wait until the listening socket is readable.
+///
+/// Those that use `EPOLLEXCLUSIVE` (`epoll_ctl(2)`), too. They return from the wait only if a
+/// connection is in the queue.
+///
+/// No system call has this purpose. On a listening socket, shutdown(2) of the sending side changes
+/// nothing, and wakes all that wait: see `inet_shutdown` in `net/ipv4/af_inet.c` and `unix_shutdown`
+/// in `net/unix/af_unix.c` of Linux. A test in `net/accept_poller.rs` checks both.
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+pub(crate) fn wake_watchers(listener: BorrowedFd<'_>) {
+    use nix::sys::socket::{Shutdown, shutdown};
+
+    // It fails only if the socket no longer listens, and then it wakes them as well.
+    let _ = shutdown(listener.as_raw_fd(), Shutdown::Write);
+}
+
+/// Other systems wake all processes for each connection.
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+pub(crate) fn wake_watchers(_listener: BorrowedFd<'_>) {}
 
 /// Reads the number of bytes that a connection has received; `None` if it is unknown.
 ///

@@ -1,19 +1,25 @@
 //! The listeners of a worker: their names and addresses, and the sockets that the code has not taken
 //! yet.
+//!
+//! Sockets of other slots come and go here, before and after a listener is taken.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use prefork_options::suggest::nearest;
 
 use super::from_worker_error::FromWorkerError;
 use crate::listen::{InheritedListener, ListenerInfo, SocketFile};
+use crate::net::listener_sockets::ListenerSockets;
+use crate::net::shared_socket::SlotSocket;
+use crate::net::{ConnTracker, Listener};
 
 /// One entry per listener. The infos are apart, because the code of the program borrows them.
 #[derive(Debug)]
 pub(super) struct WorkerListeners {
     infos: Vec<ListenerInfo>,
     states: Mutex<Vec<ListenerState>>,
+    tracker: Arc<ConnTracker>,
     /// The files of unix sockets, in single-process mode. A master removes its files itself.
     files: Mutex<Vec<SocketFile>>,
 }
@@ -22,30 +28,37 @@ pub(super) struct WorkerListeners {
 enum ListenerState {
     /// Not taken yet.
     Free {
-        /// One for each address.
-        fds: Vec<OwnedFd>,
+        /// One for each address and slot.
+        sockets: Vec<SlotSocket>,
         /// `main` has an argument for it, so it will be taken.
         is_expected: bool,
     },
-    /// Taken as a `Listener`, which reports its end.
-    Taken,
+    /// Taken as a `Listener`, which reports its end, and closes its sockets when it is dropped.
+    Taken(Weak<ListenerSockets>),
     /// Taken as a raw socket, whose end is not seen.
     TakenRaw,
     /// Closed in a drain before it was taken.
     Closed,
 }
 
-/// How a listener is taken.
+/// Why a listener cannot accept from a socket of another slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TakeAs {
-    Managed,
-    Raw,
+pub(super) enum AdoptError {
+    /// The program has taken it as a socket of std or tokio.
+    TakenRaw,
+    /// The worker does not have this listener.
+    Unknown,
 }
 
 impl WorkerListeners {
     /// Creates the list. `expected` contains the names of the listeners that arguments of `main`
-    /// take.
-    pub(super) fn new(listeners: Vec<InheritedListener>, expected: &[String]) -> Self {
+    /// take. The sockets belong to this slot.
+    pub(super) fn new(
+        listeners: Vec<InheritedListener>,
+        expected: &[String],
+        slot: usize,
+        tracker: &Arc<ConnTracker>,
+    ) -> Self {
         let mut files = Vec::new();
         let (infos, states) = listeners
             .into_iter()
@@ -53,12 +66,19 @@ impl WorkerListeners {
                 let InheritedListener { info, fds, .. } = inherited;
                 let is_expected = expected.contains(&info.name);
                 files.extend(inherited.files);
-                (info, ListenerState::Free { fds, is_expected })
+                let own = fds.into_iter().map(|fd| SlotSocket { slot, fd });
+                let sockets = own.collect();
+                let state = ListenerState::Free {
+                    sockets,
+                    is_expected,
+                };
+                (info, state)
             })
             .unzip();
         Self {
             infos,
             states: Mutex::new(states),
+            tracker: Arc::clone(tracker),
             files: Mutex::new(files),
         }
     }
@@ -81,44 +101,110 @@ impl WorkerListeners {
         index.ok_or_else(|| FromWorkerError::new(absent(name, &names)))
     }
 
-    /// Takes the sockets of a listener. Returns none if the worker drains and has closed them.
+    /// Takes a listener. It has ended if the worker drains and has closed its sockets.
     ///
     /// # Errors
-    /// It was taken before, or does not exist. Or it has several addresses and is taken as a raw
-    /// socket.
-    pub(super) fn take(
+    /// It was taken before, or does not exist.
+    pub(super) fn take(&self, index: usize) -> Result<Listener, FromWorkerError> {
+        let mut states = self.states();
+        let (info, state) = self.entry(&mut states, index)?;
+        let sockets = take_free(info, state, ListenerState::Taken(Weak::new()))?;
+        let address = info.address().clone();
+        let listener = Listener::new(index, address, sockets, &self.tracker);
+        if let ListenerState::Taken(sockets) = state {
+            *sockets = listener.sockets();
+        }
+        Ok(listener)
+    }
+
+    /// Takes the socket of a listener. Returns none if the worker drains and has closed it.
+    ///
+    /// # Errors
+    /// It was taken before, or does not exist, or it has several addresses.
+    pub(super) fn take_raw(
         &self,
         index: usize,
-        taker: TakeAs,
-    ) -> Result<(&ListenerInfo, Vec<OwnedFd>), FromWorkerError> {
+    ) -> Result<(&ListenerInfo, Option<OwnedFd>), FromWorkerError> {
         let mut states = self.states();
-        let (Some(info), Some(state)) = (self.infos.get(index), states.get_mut(index)) else {
-            return Err(FromWorkerError::new(
-                "the worker does not have this listener",
-            ));
-        };
-        if let (TakeAs::Raw, [_, _, ..]) = (taker, info.addresses()) {
+        let (info, state) = self.entry(&mut states, index)?;
+        if let [_, _, ..] = info.addresses() {
             return Err(FromWorkerError::new(format!(
                 "listener '{}' has several addresses ({info}), but this type is one socket: take \
                  it as prefork::net::Listener, or set one of the addresses",
                 info.name()
             )));
         }
-        match std::mem::replace(state, ListenerState::Closed) {
-            ListenerState::Free { fds, .. } => {
-                *state = match taker {
-                    TakeAs::Managed => ListenerState::Taken,
-                    TakeAs::Raw => ListenerState::TakenRaw,
-                };
-                Ok((info, fds))
+        let sockets = take_free(info, state, ListenerState::TakenRaw)?;
+        // Sockets of other slots come later than the own one.
+        let first = sockets.into_iter().flatten().next();
+        Ok((info, first.map(|socket| socket.fd)))
+    }
+
+    fn entry<'a>(
+        &self,
+        states: &'a mut [ListenerState],
+        index: usize,
+    ) -> Result<(&ListenerInfo, &'a mut ListenerState), FromWorkerError> {
+        match (self.infos.get(index), states.get_mut(index)) {
+            (Some(info), Some(state)) => Ok((info, state)),
+            _ => Err(FromWorkerError::new(
+                "the worker does not have this listener",
+            )),
+        }
+    }
+
+    /// The listener also accepts from this socket of another slot, whether or not it is taken.
+    ///
+    /// Closes the socket if the listener has it already, was closed or dropped, or drains.
+    ///
+    /// # Errors
+    /// It was taken as a raw socket, or does not exist. The socket is closed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no frame adopts a socket yet"))]
+    pub(super) fn adopt(
+        &self,
+        index: usize,
+        slot: usize,
+        socket: OwnedFd,
+    ) -> Result<(), AdoptError> {
+        let socket = SlotSocket { slot, fd: socket };
+        match self.states().get_mut(index) {
+            Some(ListenerState::Free { sockets, .. }) => {
+                let has_it = sockets.iter().any(|own| own.is_same(&socket));
+                if !has_it && !self.tracker.is_draining() {
+                    sockets.push(socket);
+                }
             }
-            before @ (ListenerState::Taken | ListenerState::TakenRaw) => {
-                *state = before;
-                let name = &info.name;
-                let text = "was already taken by an argument of main or an earlier call";
-                Err(FromWorkerError::new(format!("listener '{name}' {text}")))
+            Some(ListenerState::Taken(sockets)) => {
+                if let Some(sockets) = sockets.upgrade() {
+                    sockets.adopt(socket);
+                }
             }
-            ListenerState::Closed => Ok((info, Vec::new())),
+            Some(ListenerState::Closed) => {}
+            Some(ListenerState::TakenRaw) => return Err(AdoptError::TakenRaw),
+            None => return Err(AdoptError::Unknown),
+        }
+        Ok(())
+    }
+
+    /// No listener accepts from the sockets of this slot any more, and they are closed.
+    ///
+    /// In a drain it does nothing: the listeners close all sockets by themselves. A raw socket stays
+    /// open.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no frame releases sockets yet"))]
+    pub(super) fn release(&self, slot: usize) {
+        if self.tracker.is_draining() {
+            return;
+        }
+        for state in self.states().iter_mut() {
+            match state {
+                ListenerState::Free { sockets, .. } => sockets.retain(|one| one.slot != slot),
+                ListenerState::Taken(sockets) => {
+                    if let Some(sockets) = sockets.upgrade() {
+                        sockets.release(slot);
+                    }
+                }
+                ListenerState::TakenRaw | ListenerState::Closed => {}
+            }
         }
     }
 
@@ -167,6 +253,30 @@ impl WorkerListeners {
     }
 }
 
+/// Takes the sockets of a free listener; `None` if they are closed.
+///
+/// # Errors
+/// It was taken before.
+fn take_free(
+    info: &ListenerInfo,
+    state: &mut ListenerState,
+    taken: ListenerState,
+) -> Result<Option<Vec<SlotSocket>>, FromWorkerError> {
+    match std::mem::replace(state, taken) {
+        ListenerState::Free { sockets, .. } => Ok(Some(sockets)),
+        before @ (ListenerState::Taken(_) | ListenerState::TakenRaw) => {
+            *state = before;
+            let name = &info.name;
+            let text = "was already taken by an argument of main or an earlier call";
+            Err(FromWorkerError::new(format!("listener '{name}' {text}")))
+        }
+        ListenerState::Closed => {
+            *state = ListenerState::Closed;
+            Ok(None)
+        }
+    }
+}
+
 /// The error for an unknown name; it contains the names of all listeners.
 fn absent(name: &str, all: &[&str]) -> String {
     let near = match nearest(name, all.iter().copied()) {
@@ -183,7 +293,11 @@ fn absent(name: &str, all: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::net::DrainPolicy;
 
     fn listeners(expected: &[bool]) -> WorkerListeners {
         let fd = || OwnedFd::from(std::fs::File::open("/dev/null").expect("the device exists"));
@@ -196,24 +310,32 @@ mod tests {
             .filter(|&index| expected[index])
             .map(name)
             .collect();
-        WorkerListeners::new(inherited.collect(), &expected)
+        WorkerListeners::new(inherited.collect(), &expected, 0, &tracker())
+    }
+
+    fn tracker() -> Arc<ConnTracker> {
+        Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"))
+    }
+
+    fn descriptors_of(listener: Result<Listener, FromWorkerError>) -> Option<usize> {
+        let listener = listener.ok()?;
+        listener.tracker.progress().listeners.into()
     }
 
     #[test]
     fn a_listener_is_taken_once() {
         let listeners = listeners(&[false]);
-        let taken = listeners.take(0, TakeAs::Managed);
-        assert_eq!(taken.map(|(_, fds)| fds.len()).ok(), Some(1));
-        assert!(listeners.take(0, TakeAs::Raw).is_err());
+        assert_eq!(descriptors_of(listeners.take(0)), Some(1));
+        assert!(listeners.take_raw(0).is_err());
         listeners.close_untaken();
-        assert!(listeners.take(0, TakeAs::Managed).is_err());
+        assert!(listeners.take(0).is_err());
     }
 
     #[test]
     fn a_listener_with_an_argument_is_expected_until_it_is_taken() {
         let listeners = listeners(&[true, false]);
         assert_eq!(listeners.expected(), 1);
-        let _fd = listeners.take(0, TakeAs::Managed);
+        let _listener = listeners.take(0);
         assert_eq!(listeners.expected(), 0);
     }
 
@@ -223,18 +345,127 @@ mod tests {
         listeners.cancel_expected(0);
         assert_eq!(listeners.expected(), 0);
         // The code may still take it.
-        let taken = listeners.take(0, TakeAs::Managed);
-        assert_eq!(taken.map(|(_, fds)| fds.len()).ok(), Some(1));
+        assert_eq!(descriptors_of(listeners.take(0)), Some(1));
+    }
+
+    /// A listener of slot 0 with this socket.
+    fn with_socket(socket: &TcpListener) -> WorkerListeners {
+        let info = format!("http={}", socket.local_addr().expect("bound"));
+        let inherited = InheritedListener::new(info.parse().expect("an address"), copy_of(socket));
+        WorkerListeners::new(vec![inherited], &[], 0, &tracker())
+    }
+
+    fn bound() -> TcpListener {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        socket.set_nonblocking(true).expect("a socket");
+        socket
+    }
+
+    fn copy_of(socket: &TcpListener) -> OwnedFd {
+        socket.try_clone().expect("descriptors").into()
+    }
+
+    fn connect(to: &TcpListener) -> TcpStream {
+        TcpStream::connect(to.local_addr().expect("bound")).expect("it listens")
+    }
+
+    #[test]
+    fn sockets_come_and_go_before_the_listener_is_taken() {
+        let (own, other) = (bound(), bound());
+        let listeners = with_socket(&own);
+        for _ in 0..2 {
+            assert_eq!(listeners.adopt(0, 1, copy_of(&other)), Ok(()));
+        }
+        listeners.release(0);
+        let listener = listeners.take(0).expect("it is free");
+        assert_eq!(listener.tracker.progress().listeners, 1);
+        let _clients = [connect(&own), connect(&other)];
+        listener
+            .blocking_accept()
+            .expect("no drain")
+            .expect("it listens");
+        own.accept().expect("another worker accepts");
+        assert_eq!(listeners.adopt(0, 0, copy_of(&own)), Ok(()));
+        let _client = connect(&own);
+        listener
+            .blocking_accept()
+            .expect("no drain")
+            .expect("it listens");
+        listeners.release(0);
+        listeners.release(1);
+        assert_eq!(listener.tracker.progress().listeners, 0);
+    }
+
+    #[test]
+    fn a_raw_listener_adopts_no_socket() {
+        let own = bound();
+        let listeners = with_socket(&own);
+        let (_, fd) = listeners.take_raw(0).expect("it is free");
+        let other = bound();
+        assert_eq!(
+            listeners.adopt(0, 1, copy_of(&other)),
+            Err(AdoptError::TakenRaw)
+        );
+        assert_eq!(
+            listeners.adopt(1, 1, copy_of(&other)),
+            Err(AdoptError::Unknown)
+        );
+        listeners.release(0);
+        let raw = TcpListener::from(fd.expect("it is open"));
+        let _client = connect(&own);
+        raw.accept().expect("a raw listener is not released");
+    }
+
+    #[test]
+    fn a_raw_listener_is_the_own_socket() {
+        let (own, other) = (bound(), bound());
+        let listeners = with_socket(&own);
+        assert_eq!(listeners.adopt(0, 1, copy_of(&other)), Ok(()));
+        let (_, fd) = listeners.take_raw(0).expect("it is free");
+        let raw = TcpListener::from(fd.expect("it is open"));
+        assert_eq!(raw.local_addr().ok(), own.local_addr().ok());
+    }
+
+    #[test]
+    fn a_listener_that_was_dropped_or_closed_adopts_nothing() {
+        let (own, other) = (bound(), bound());
+        let listeners = with_socket(&own);
+        let listener = listeners.take(0).expect("it is free");
+        let tracker = Arc::clone(&listener.tracker);
+        drop(listener);
+        assert_eq!(listeners.adopt(0, 1, copy_of(&other)), Ok(()));
+        assert_eq!(tracker.progress().listeners, 0);
+        listeners.release(0);
+
+        let listeners = with_socket(&own);
+        listeners.close_untaken();
+        assert_eq!(listeners.adopt(0, 1, copy_of(&other)), Ok(()));
+        assert_eq!(descriptors_of(listeners.take(0)), Some(0));
+    }
+
+    #[test]
+    fn a_free_listener_that_drains_neither_adopts_nor_releases() {
+        let (own, other) = (bound(), bound());
+        let listeners = with_socket(&own);
+        listeners.tracker.begin_drain(DrainPolicy {
+            until: Instant::now() + Duration::from_secs(30),
+            leaves_backlog: false,
+            frees_address: false,
+        });
+        assert_eq!(listeners.adopt(0, 1, copy_of(&other)), Ok(()));
+        listeners.release(0);
+        let _client = connect(&own);
+        let listener = listeners.take(0).expect("it is free");
+        assert_eq!(listener.blocking_incoming().count(), 1);
     }
 
     #[test]
     fn a_raw_listener_is_never_seen_to_be_closed() {
         let listeners = listeners(&[false, false]);
-        let _fd = listeners.take(0, TakeAs::Raw);
+        let _fd = listeners.take_raw(0);
         listeners.close_untaken();
         assert!(!listeners.are_closed());
-        let closed = listeners.take(1, TakeAs::Managed);
-        assert_eq!(closed.map(|(_, fds)| fds.len()).ok(), Some(0));
+        assert_eq!(descriptors_of(listeners.take(1)), Some(0));
     }
 
     #[test]
@@ -246,11 +477,10 @@ mod tests {
             fds: vec![fd(), fd()],
             files: Vec::new(),
         };
-        let listeners = WorkerListeners::new(vec![inherited], &[]);
-        let error = listeners.take(0, TakeAs::Raw).expect_err("two sockets");
+        let listeners = WorkerListeners::new(vec![inherited], &[], 0, &tracker());
+        let error = listeners.take_raw(0).expect_err("two sockets");
         assert!(error.to_string().contains(text), "{error}");
-        let taken = listeners.take(0, TakeAs::Managed);
-        assert_eq!(taken.map(|(_, fds)| fds.len()).ok(), Some(2));
+        assert_eq!(descriptors_of(listeners.take(0)), Some(2));
     }
 
     #[test]

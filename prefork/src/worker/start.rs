@@ -172,7 +172,7 @@ pub(super) fn build(
     let context = Arc::new(Context {
         slot: parts.slot.into(),
         is_standby: parts.is_standby,
-        listeners: WorkerListeners::new(parts.listeners, &declared.listeners),
+        listeners: WorkerListeners::new(parts.listeners, &declared.listeners, parts.slot, &tracker),
         tracker,
         shutdown: match parts.host {
             Host::Process => Arc::clone(current::own()),

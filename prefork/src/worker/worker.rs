@@ -9,7 +9,6 @@ use prefork_options::Transport;
 
 use super::context::Context;
 use super::from_worker_error::FromWorkerError;
-use super::listeners::TakeAs;
 #[cfg(feature = "http")]
 use super::shutdown::ShutdownProgress;
 use super::shutdown::{Closing, Shutdown, StreamsEnded};
@@ -189,9 +188,7 @@ impl Context {
     /// It was taken before, or its socket accepts no connections.
     pub(crate) fn listener(&self, index: usize) -> Result<Listener, FromWorkerError> {
         self.check_kind(index, "Listener", SocketKind::is_stream)?;
-        let (info, fds) = self.listeners.take(index, TakeAs::Managed)?;
-        let addr = info.address().clone();
-        Ok(Listener::new(index, addr, fds, &self.tracker))
+        self.listeners.take(index)
     }
 
     /// Takes the socket of a listener. In a standby, blocks until the standby is promoted.
@@ -202,8 +199,7 @@ impl Context {
         self.check_kind(index, kind.type_name(), |found| found == kind)?;
         // Nothing holds back the accepts of a raw listener.
         let is_held_back = self.is_standby && !self.tracker.pass_gate();
-        let (info, fds) = self.listeners.take(index, TakeAs::Raw)?;
-        let fd = fds.into_iter().next();
+        let (info, fd) = self.listeners.take_raw(index)?;
         // A stop may wait for this argument. A `Listener` wakes the monitor when it ends.
         self.waker.wake();
         fd.filter(|_| !is_held_back).ok_or_else(|| {

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use super::admission::{AdmissionDecision, RetryWhen};
 use super::handshakes::{Handshakes, race};
 use crate::net::accept_error::{AcceptError, RETRY, classify};
-use crate::net::listener::AcceptStep;
+use crate::net::listener_sockets::AcceptStep;
 use crate::net::{AsyncSocket, ConnTracker, DrainPolicy, Listener, Stream};
 use crate::sys::accept::AcceptMode;
 

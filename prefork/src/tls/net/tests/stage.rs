@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,6 +19,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client};
 
+use crate::net::shared_socket::SlotSocket;
 use crate::net::{AsyncSocket, ConnTracker, DrainPolicy, Listener, Stream, TlsListener, TlsStream};
 
 /// The time limit of each test. Nothing takes as long, unless it never happens.
@@ -79,8 +80,11 @@ impl TlsStage {
         };
         let tracker = ConnTracker::new(count(&accepts), count(&changes)).expect("descriptors");
         let tracker = Arc::new(tracker);
-        let fds = sockets.into_iter().map(OwnedFd::from);
-        let plain = Listener::new(0, addr.into(), fds, &tracker);
+        let sockets = sockets.into_iter().map(|socket| SlotSocket {
+            slot: 0,
+            fd: socket.into(),
+        });
+        let plain = Listener::new(0, addr.into(), Some(sockets.collect()), &tracker);
         let listener = options(TlsListener::new(plain, server_config()));
         Self {
             listener: Arc::new(listener),
