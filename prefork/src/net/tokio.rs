@@ -15,6 +15,7 @@ use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
 use super::listener::Listener;
 use super::listener_sockets::AcceptStep;
 use super::shared_socket::SharedSocket;
+use super::socket_set::SocketSet;
 use super::{AsyncSocket, Socket, Stream};
 use crate::sys::accept::{AcceptMode, accept, watch};
 
@@ -47,11 +48,14 @@ impl Listener {
     pub(crate) async fn accept_once(&self) -> io::Result<(Stream<AsyncSocket>, Addr)> {
         let mut failed = FailedConnections::default();
         loop {
-            let gate_or_drain = self.tracker.until_gate_or_drain();
+            // A task that accepts from a queue that is never empty has to yield, too.
+            tokio::task::consume_budget().await;
+            // Before the step, or a change in between is missed.
+            let seen = self.tracker.changes();
             let set = match self.accept_step(AcceptMode::NonBlocking)? {
                 AcceptStep::Wait(set) => set,
                 AcceptStep::Gated => {
-                    gate_or_drain.await;
+                    self.tracker.change_after(seen).await;
                     continue;
                 }
                 AcceptStep::Drained(io, peer, _socket) => {
@@ -59,30 +63,11 @@ impl Listener {
                 }
                 AcceptStep::Ended => return pending().await,
             };
-            let mut drain = pin!(gate_or_drain);
-            let mut sockets = set.in_turn();
-            let mut first = pin!(accept_from(sockets.next()));
-            // A listener with one socket allocates nothing.
-            let mut others: Vec<_> = sockets
-                .map(|socket| Box::pin(accept_from(Some(socket))))
-                .collect();
-            let accepted = poll_fn(|cx| {
-                if drain.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(None);
-                }
-                // Each waits for its socket, so none after the first connection is polled.
-                let mut polled = first.as_mut().poll(cx);
-                for other in &mut others {
-                    if polled.is_pending() {
-                        polled = other.as_mut().poll(cx);
-                    }
-                }
-                if polled.is_pending() {
-                    self.note_queue_empty();
-                }
-                polled.map(Some)
-            });
-            match accepted.await {
+            let accepted = match set.try_accept() {
+                Some(accepted) => Some(accepted),
+                None => self.accepted_or_change(&set, seen).await,
+            };
+            match accepted {
                 Some(Err(error)) if failed.allows_retry(&error) => {}
                 // The next step returns `Ended`, and then nothing here holds the socket.
                 Some(Err(error)) if self.ends_with_master(&error) => {}
@@ -99,6 +84,38 @@ impl Listener {
         }
     }
 
+    /// Waits for a connection of any socket. Returns `None` if the set may not be accepted from any
+    /// more.
+    async fn accepted_or_change(&self, set: &SocketSet, seen: usize) -> Option<Accepted> {
+        let mut change = pin!(self.tracker.change_after(seen));
+        // Few sockets need no allocation. One that is absent stays pending.
+        let mut sockets = set.in_turn();
+        let mut first = pin!(accept_from(sockets.next()));
+        let mut second = pin!(accept_from(sockets.next()));
+        let mut third = pin!(accept_from(sockets.next()));
+        let mut fourth = pin!(accept_from(sockets.next()));
+        let others = sockets.map(|socket| Box::pin(accept_from(Some(socket))));
+        let mut others: Vec<_> = others.collect();
+        let accepted = poll_fn(|cx| {
+            if change.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            // Each waits for its socket, so none after the first connection is polled.
+            let few = [&mut first, &mut second, &mut third, &mut fourth];
+            let few = few.into_iter().map(Pin::as_mut);
+            let mut all = few.chain(others.iter_mut().map(Pin::as_mut));
+            let accepted = all.find_map(|accept| match accept.poll(cx) {
+                Poll::Ready(accepted) => Some(accepted),
+                Poll::Pending => None,
+            });
+            if accepted.is_none() {
+                self.note_queue_empty();
+            }
+            accepted.map_or(Poll::Pending, |accepted| Poll::Ready(Some(accepted)))
+        });
+        accepted.await
+    }
+
     /// Registers a connection with the runtime.
     pub(crate) fn register(
         &self,
@@ -110,14 +127,35 @@ impl Listener {
     }
 }
 
+/// A connection that is not registered with the runtime yet.
+type Accepted = io::Result<(OwnedFd, Addr)>;
+
+fn accept_now(listener: &OwnedFd) -> Accepted {
+    accept(listener.as_fd(), AcceptMode::NonBlocking)
+}
+
 /// Waits for a connection of one socket. Without a socket it stays pending.
-async fn accept_from(socket: Option<&Arc<SharedSocket>>) -> io::Result<(OwnedFd, Addr)> {
+async fn accept_from(socket: Option<&Arc<SharedSocket>>) -> Accepted {
     let Some(socket) = socket else {
         return pending().await;
     };
-    let accept_now = |fd: &OwnedFd| accept(fd.as_fd(), AcceptMode::NonBlocking);
     let on_tokio = socket.on_tokio()?;
     on_tokio.async_io(Interest::READABLE, accept_now).await
+}
+
+impl SocketSet {
+    /// Accepts from the first socket in turn that the runtime knows to be readable; `None` if there
+    /// is none.
+    ///
+    /// After a connection the socket counts as readable until its queue is empty.
+    fn try_accept(&self) -> Option<Accepted> {
+        self.in_turn().find_map(|socket| {
+            let on_tokio = socket.on_tokio.get()?;
+            let accepted = on_tokio.try_io(Interest::READABLE, accept_now);
+            let is_empty = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+            (!accepted.as_ref().is_err_and(is_empty)).then_some(accepted)
+        })
+    }
 }
 
 impl SharedSocket {
@@ -417,6 +455,31 @@ mod tests {
                 let _client = connect_to(one);
                 accept.await.expect("a client");
             }
+        });
+    }
+
+    #[test]
+    fn a_task_that_accepts_without_a_pause_yields() {
+        block_on(async {
+            let (own, bound) = slot_socket(0);
+            let addr = bound.local_addr().expect("bound").into();
+            let tracker =
+                Arc::new(crate::net::ConnTracker::new(|| {}, || {}).expect("descriptors"));
+            let listener = Listener::new(0, addr, Some(vec![own]), &tracker);
+            let has_run = Arc::<std::sync::atomic::AtomicBool>::default();
+            let other = tokio::spawn({
+                let has_run = Arc::clone(&has_run);
+                async move { has_run.store(true, std::sync::atomic::Ordering::SeqCst) }
+            });
+            // Each accept finds a connection, so that none has to wait.
+            let mut accepts = 0;
+            while !has_run.load(std::sync::atomic::Ordering::SeqCst) {
+                let _client = connect_to(&bound);
+                listener.accept().await.expect("a client");
+                accepts += 1;
+                assert!(accepts < 10_000, "the other task does not run");
+            }
+            other.await.expect("it does not panic");
         });
     }
 

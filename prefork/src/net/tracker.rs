@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use event_listener::{Event, EventListener, Listener};
+use event_listener::{Event, EventListener, Listener, listener};
 
 use super::accept_health::AcceptHealth;
 use super::blocking_streams::{BlockingStreams, LastIo};
@@ -21,8 +21,11 @@ use crate::sys::waker::Waker;
 /// Tracks the listeners and accepted connections of a process.
 pub(crate) struct ConnTracker {
     state: Mutex<TrackerState>,
-    /// Wakes accepts that wait for the gate, and pending async accepts when the drain begins.
+    /// Wakes accepts that wait for the gate, and pending async accepts when the drain begins or
+    /// their listener gets other sockets.
     gate_or_drain: Event,
+    /// How often `gate_or_drain` has been notified.
+    changes: AtomicUsize,
     /// Wakes all blocking accepts when the drain begins. It is never cleared.
     drain_waker: Waker,
     has_accepted: AtomicBool,
@@ -108,6 +111,7 @@ impl ConnTracker {
         Ok(Self {
             state: Mutex::default(),
             gate_or_drain: Event::new(),
+            changes: AtomicUsize::new(0),
             drain_waker: Waker::new()?,
             has_accepted: AtomicBool::new(false),
             closed_gates: AtomicU8::new(0),
@@ -151,13 +155,13 @@ impl ConnTracker {
     pub(crate) fn close_gate(&self, gate: AcceptGate) {
         self.closed_gates.fetch_or(gate as u8, Ordering::AcqRel);
         // Pending async accepts would take the next connection.
-        self.gate_or_drain.notify(usize::MAX);
+        self.wake_accepts();
     }
 
     /// Lets the listeners accept unless the other gate is closed, and wakes all accepts that wait.
     pub(crate) fn open_gate(&self, gate: AcceptGate) {
         self.closed_gates.fetch_and(!(gate as u8), Ordering::AcqRel);
-        self.gate_or_drain.notify(usize::MAX);
+        self.wake_accepts();
     }
 
     /// Whether this gate is closed.
@@ -167,7 +171,26 @@ impl ConnTracker {
 
     /// Wakes pending accepts after the gate, the drain or the sockets of a listener have changed.
     pub(super) fn wake_accepts(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
         self.gate_or_drain.notify(usize::MAX);
+    }
+
+    /// The number of changes so far, for [`change_after`](Self::change_after).
+    #[cfg(feature = "tokio")]
+    pub(super) fn changes(&self) -> usize {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// Resolves when the gate, the drain or the sockets of a listener have changed since
+    /// [`changes`](Self::changes) returned this number.
+    ///
+    /// It allocates nothing, for the path of each accept.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn change_after(&self, seen: usize) {
+        listener!(self.gate_or_drain => changes);
+        if self.changes() == seen {
+            changes.await;
+        }
     }
 
     /// Whether accepts wait for a gate. Takes no lock: it is called for every accept.
@@ -200,7 +223,7 @@ impl ConnTracker {
         state.drain = Some(drain);
         drop(state);
         self.is_draining.store(true, Ordering::Release);
-        self.gate_or_drain.notify(usize::MAX);
+        self.wake_accepts();
         // It is never cleared, so that every poll sees it.
         self.drain_waker.wake();
     }
