@@ -462,7 +462,23 @@ mod tests {
         }
     }
 
-    /// Accepts in threads until the drain, and counts the connections.
+    /// Ends the threads that accept, also if an assertion fails.
+    struct EndOnDrop<'a>(&'a ConnTracker);
+
+    impl Drop for EndOnDrop<'_> {
+        fn drop(&mut self) {
+            self.0.begin_drain(drain_policy());
+        }
+    }
+
+    fn set_of(listener: &Listener) -> Arc<SocketSet> {
+        match listener.accept_step(AcceptMode::Blocking) {
+            Ok(AcceptStep::Wait(set)) => set,
+            _ => panic!("it is not open"),
+        }
+    }
+
+    /// Accepts in a thread until the drain, and counts the connections.
     fn accept_all<'a>(
         scope: &'a thread::Scope<'a, '_>,
         listener: &'a Listener,
@@ -483,6 +499,7 @@ mod tests {
         let sockets = listener.sockets().upgrade().expect("it is not dropped");
         let _waits_before = other.connect();
         thread::scope(|scope| {
+            let _ends = EndOnDrop(&tracker);
             for _ in 0..3 {
                 accept_all(scope, &listener, &accepted);
             }
@@ -508,7 +525,6 @@ mod tests {
             sockets.adopt(other.of_slot(1));
             let _client = other.connect();
             has_accepted(6);
-            tracker.begin_drain(drain_policy());
         });
         assert_eq!(tracker.progress().listeners, 0);
         assert_eq!(other.copies(), 0);
@@ -553,9 +569,7 @@ mod tests {
         let (own, tracker) = (Bound::new(), tracker());
         let listener = own.listener(&tracker);
         let sockets = listener.sockets().upgrade().expect("it is not dropped");
-        let Ok(AcceptStep::Wait(in_use)) = listener.accept_step(AcceptMode::Blocking) else {
-            panic!("it is open");
-        };
+        let in_use = set_of(&listener);
         sockets.release(0);
         tracker.begin_drain(DrainPolicy {
             frees_address: true,
@@ -595,6 +609,7 @@ mod tests {
         };
         assert!(poller().is_none(), "no thread has waited");
         thread::scope(|scope| {
+            let _ends = EndOnDrop(&tracker);
             accept_all(scope, &listener, &accepted);
             accept_all(scope, &listener, &accepted);
             if cfg!(all(target_os = "linux", not(prefork_portable))) {
@@ -603,7 +618,6 @@ mod tests {
                 tracker.begin_drain(drain_policy());
                 until(|| poller.upgrade().is_none());
             }
-            tracker.begin_drain(drain_policy());
         });
     }
 
@@ -614,51 +628,74 @@ mod tests {
         (own, workers)
     }
 
-    /// The kernel may have woken the worker that stops accepting, and no other one.
-    fn no_connection_waits_for_a_worker_that(stops: impl Fn(&Listener, &Arc<ConnTracker>) + Sync) {
-        for round in 0..100 {
-            let (own, [(first, of_first), (second, of_second)]) = pair();
-            let accepted = AtomicUsize::new(0);
-            thread::scope(|scope| {
-                accept_all(scope, &first, &accepted);
-                accept_all(scope, &second, &accepted);
-                if round % 2 == 0 {
-                    // Most likely both wait by now. The test passes in every order.
-                    thread::sleep(Duration::from_millis(1));
-                }
-                let stop = scope.spawn(|| stops(&first, &of_first));
-                let _client = own.connect();
-                until(|| accepted.load(Ordering::SeqCst) == 1);
-                stop.join().expect("it only stops");
-                of_first.begin_drain(drain_policy());
-                of_second.begin_drain(drain_policy());
+    /// A thread of one worker was woken for a connection, and another worker waits. Then the first
+    /// one stops accepting.
+    fn a_connection_is_passed_on_if_a_worker(stops: impl Fn(&Listener, &ConnTracker)) {
+        let (own, [(first, of_first), (second, of_second)]) = pair();
+        let accepted = AtomicUsize::new(0);
+        let until_waiting = |listener: &Listener| {
+            until(
+                || match &*listener.sockets().upgrade().expect("it is open").state() {
+                    SocketsState::Open(open) => open.poller.is_some(),
+                    SocketsState::Draining(_) | SocketsState::Ended => false,
+                },
+            );
+            // Most likely it waits now. The test passes in every order.
+            thread::sleep(Duration::from_millis(5));
+        };
+        thread::scope(|scope| {
+            let _ends = [EndOnDrop(&of_first), EndOnDrop(&of_second)];
+            let wait = scope.spawn(|| {
+                first
+                    .sockets()
+                    .upgrade()
+                    .map(|one| one.wait(set_of(&first)))
             });
-        }
-    }
-
-    #[test]
-    fn no_connection_waits_for_a_worker_that_releases_its_socket() {
-        no_connection_waits_for_a_worker_that(|listener, _| {
-            let sockets = listener.sockets().upgrade().expect("it is not dropped");
-            sockets.release(0);
+            until_waiting(&first);
+            accept_all(scope, &second, &accepted);
+            until_waiting(&second);
+            let _client = own.connect();
+            let has_accepted = || accepted.load(Ordering::SeqCst) == 1;
+            until(|| wait.is_finished() || has_accepted());
+            stops(&first, &of_first);
+            until(has_accepted);
         });
     }
 
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
     #[test]
-    fn no_connection_waits_for_a_worker_that_leaves_the_queue_in_its_drain() {
-        no_connection_waits_for_a_worker_that(|_, tracker| {
+    fn a_worker_that_stops_accepting_passes_on_the_connection_that_has_woken_it() {
+        a_connection_is_passed_on_if_a_worker(|listener, _| {
+            let sockets = listener.sockets().upgrade().expect("it is not dropped");
+            sockets.release(0);
+        });
+        a_connection_is_passed_on_if_a_worker(|listener, tracker| {
             tracker.begin_drain(DrainPolicy {
                 leaves_backlog: true,
                 ..drain_policy()
             });
+            let step = listener.accept_step(AcceptMode::Blocking);
+            assert!(matches!(step, Ok(AcceptStep::Ended)));
         });
+        a_connection_is_passed_on_if_a_worker(|listener, _| listener.end());
     }
 
     #[test]
-    fn no_connection_waits_for_a_worker_that_is_not_ready() {
-        no_connection_waits_for_a_worker_that(|_, tracker| {
-            tracker.close_gate(AcceptGate::Readiness);
-        });
+    fn a_worker_that_is_not_ready_passes_on_the_connection_that_has_woken_it() {
+        for _ in 0..50 {
+            let (own, [(first, of_first), (second, of_second)]) = pair();
+            let accepted = AtomicUsize::new(0);
+            thread::scope(|scope| {
+                let _ends = [EndOnDrop(&of_first), EndOnDrop(&of_second)];
+                accept_all(scope, &first, &accepted);
+                accept_all(scope, &second, &accepted);
+                // Most likely both wait by now. The test passes in every order.
+                thread::sleep(Duration::from_millis(1));
+                of_first.close_gate(AcceptGate::Readiness);
+                let _client = own.connect();
+                until(|| accepted.load(Ordering::SeqCst) == 1);
+            });
+        }
     }
 
     #[test]
@@ -667,9 +704,7 @@ mod tests {
         let listener = own.listener(&tracker);
         let sockets = listener.sockets().upgrade().expect("it is not dropped");
         sockets.adopt(other.of_slot(1));
-        let Ok(AcceptStep::Wait(set)) = listener.accept_step(AcceptMode::Blocking) else {
-            panic!("it is open");
-        };
+        let set = set_of(&listener);
         for bound in [&own, &other, &other, &own] {
             let number = set.sockets().iter().find(|socket| {
                 let addr = socket2::SockRef::from(&socket.fd).local_addr();
@@ -700,6 +735,7 @@ mod tests {
         let sockets = listener.sockets().upgrade().expect("it is not dropped");
         let mut clients = Vec::new();
         thread::scope(|scope| {
+            let _ends = EndOnDrop(&tracker);
             for _ in 0..3 {
                 accept_all(scope, &listener, &accepted);
             }
@@ -723,7 +759,6 @@ mod tests {
             until(|| accepted.load(Ordering::SeqCst) == clients.len());
             until(|| bound.iter().all(|one| one.copies() == 1));
             assert_eq!(tracker.progress().listeners, bound.len());
-            tracker.begin_drain(drain_policy());
         });
         assert_eq!(tracker.progress().listeners, 0);
         assert!(bound.iter().all(|one| one.copies() == 0));
