@@ -120,7 +120,10 @@ impl Prefork {
         check_has_master(&config)?;
         run_init(self.init.take(), Role::Master)?;
         let log = self.log(startup.warnings);
-        self.setup(config, &BodySpec::default()).start(log)
+        // Unknown here, as above.
+        let needs_runtime = false;
+        self.setup(config, &BodySpec::default(), needs_runtime)
+            .start(log)
     }
 
     pub(crate) fn run_with<R, K>(
@@ -230,7 +233,7 @@ impl Prefork {
         run_init(self.init.take(), role)?;
         let log = self.log(startup.warnings);
         if config.workers > 0 {
-            self.setup(config, &declared).run(log)?;
+            self.setup(config, &declared, needs_runtime).run(log)?;
             return Ok(None);
         }
         let context = start_single(
@@ -302,7 +305,7 @@ impl Prefork {
         log
     }
 
-    fn setup(&mut self, config: Config, declared: &BodySpec) -> MasterSetup {
+    fn setup(&mut self, config: Config, declared: &BodySpec, needs_runtime: bool) -> MasterSetup {
         MasterSetup {
             config,
             readiness: if declared.notifies_ready {
@@ -311,6 +314,7 @@ impl Prefork {
                 Readiness::Assumed
             },
             blocking: declared.blocking.clone(),
+            may_wait_alone: !needs_runtime,
             producer: self.producer.take(),
             on_socket: self.on_socket.take(),
             hooks: std::mem::take(&mut self.hooks),

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prefork_options::{Addr, Network};
+use prefork_options::{Addr, Network, Transport};
 use socket2::Socket;
 
 use super::activation::close_unused;
@@ -463,6 +463,13 @@ impl BoundListener {
         groups.map(|one| (one.target.info.address(), one.sockets[0].as_fd()))
     }
 
+    /// All sockets that accept connections. A datagram socket does not listen.
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    pub(crate) fn listening_sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let is_listening = self.info.transport != Transport::Datagram;
+        self.sockets().filter(move |_| is_listening)
+    }
+
     /// Whether each slot has sockets of its own.
     pub(crate) fn has_slots(&self) -> bool {
         self.addresses.iter().any(|one| one.sockets.len() > 1)
@@ -530,7 +537,6 @@ impl BoundAddress {
 mod tests {
     use std::sync::Arc;
 
-    use prefork_options::Transport;
     use socket2::Type;
 
     use super::super::open_socket::address_of;

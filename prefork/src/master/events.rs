@@ -405,6 +405,8 @@ impl Master {
         if let Some(channel) = &child.channel {
             self.poller.remove(channel);
         }
+        // First: clients wait.
+        self.wake_workers();
         self.report_exit(&child, status);
         self.notify_heard(Event::Exited { child: id });
     }

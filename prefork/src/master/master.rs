@@ -48,6 +48,8 @@ pub(crate) struct Master {
     /// `None` if no listener uses TLS.
     pub(super) tls: Option<Box<dyn CertificateSource>>,
     pub(super) readiness: Readiness,
+    /// A connection may wake one worker alone (`blocking_accept`).
+    pub(super) may_wait_alone: bool,
     pub(super) signals: Option<SignalReceiver>,
     /// Decides which stop signal ends a stop at once.
     pub(super) stop_signals: StopSignals,
@@ -94,6 +96,7 @@ pub(crate) struct Master {
 pub(super) struct MasterParts {
     pub(super) config: Config,
     pub(super) readiness: Readiness,
+    pub(super) may_wait_alone: bool,
     pub(super) listeners: Vec<BoundListener>,
     pub(super) spawner: Spawner,
     pub(super) pinning: Pinning,
@@ -122,6 +125,7 @@ impl Master {
             rollout: RolloutState::new(parts.program),
             tls: parts.tls,
             readiness: parts.readiness,
+            may_wait_alone: parts.may_wait_alone,
             signals: parts.signals,
             stop_signals: StopSignals::default(),
             repeats: SignalLogLimit::default(),

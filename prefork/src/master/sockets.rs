@@ -1,4 +1,5 @@
-//! Passes the sockets of a slot to a child of another slot, and takes them back.
+//! Passes the sockets of a slot to a child of another slot, takes them back, and wakes those who wait
+//! for them.
 //!
 //! It knows the frames. Which child gets which sockets is a decision of the supervisor.
 
@@ -8,6 +9,7 @@ use super::Master;
 use crate::channel::FromMaster;
 use crate::listen::BoundListener;
 use crate::supervisor::{ChildId, Event, SlotId};
+use crate::sys::accept::wake_watchers;
 
 impl Master {
     /// Whether the slots have sockets of their own.
@@ -62,11 +64,21 @@ impl Master {
         }
     }
 
+    /// A worker does not accept any more. A connection that has woken it alone wakes the others.
+    ///
+    /// In blocking accepts, the kernel wakes one worker for a connection
+    /// (`net/accept_poller.rs`). If that worker has died before it accepted, no other one knows of
+    /// the connection.
+    pub(super) fn wake_workers(&self) {
+        if self.may_wait_alone {
+            let bound = self.listeners.iter();
+            let sockets = bound.flat_map(BoundListener::listening_sockets);
+            sockets.for_each(wake_watchers);
+        }
+    }
+
     /// Handles SIGCHLD: a signal may have suspended or resumed children.
     pub(super) fn note_suspended(&mut self) {
-        if !self.has_ring() {
-            return;
-        }
         // Several changes can be one signal, so the kernel is asked until there is none.
         let changes = WaitPidFlag::WSTOPPED | WaitPidFlag::WCONTINUED | WaitPidFlag::WNOHANG;
         while let Ok(change) = waitid(Id::All, changes) {
@@ -80,6 +92,7 @@ impl Master {
             let child = children.find(|child| child.pid == pid);
             // Other code of this process may have started it.
             if let Some(child) = child.map(|child| child.id) {
+                self.wake_workers();
                 self.notify_heard(if is_suspended {
                     Event::Suspended { child }
                 } else {

@@ -119,7 +119,8 @@ pub(crate) fn queue_length(_listener: BorrowedFd<'_>) -> Option<usize> {
 ///
 /// No system call has this purpose. On a listening socket, shutdown(2) of the sending side changes
 /// nothing, and wakes all that wait: see `inet_shutdown` in `net/ipv4/af_inet.c` and `unix_shutdown`
-/// in `net/unix/af_unix.c` of Linux. A test in `net/accept_poller.rs` checks both.
+/// in `net/unix/af_unix.c` of Linux. A test in `net/accept_poller.rs` checks both. Do not call this
+/// for another socket: it could not send any more.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) fn wake_watchers(listener: BorrowedFd<'_>) {
     use nix::sys::socket::{Shutdown, shutdown};
