@@ -40,6 +40,11 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
             rules.push(socket_option(PASSRIGHTS)?);
             libc::SYS_setsockopt
         }
+        "SO_REUSEPORT" => {
+            let option = u64::from(libc::SO_REUSEPORT.unsigned_abs());
+            rules.push(socket_option(option)?);
+            libc::SYS_setsockopt
+        }
         "SO_ATTACH_REUSEPORT_CBPF" => {
             let option = u64::from(libc::SO_ATTACH_REUSEPORT_CBPF.unsigned_abs());
             rules.push(socket_option(option)?);

@@ -11,6 +11,7 @@ const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const STALL: &str = env!("CARGO_BIN_EXE_stall");
 const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
 const RAW_TOKIO: &str = env!("CARGO_BIN_EXE_raw_tokio");
+const FILTERED: &str = env!("CARGO_BIN_EXE_filtered");
 const STANDBY: &str = env!("CARGO_BIN_EXE_standby");
 
 fn start(program: &str, workers: usize, reuseport: &str) -> RunningServer {
@@ -195,5 +196,25 @@ fn a_standby_gets_the_sockets_of_the_slot_that_it_fills() {
     wait_for(&server, &sockets, &all);
     for _ in 0..50 {
         get(server.addr(), "/").expect("an answer");
+    }
+}
+
+#[test]
+fn if_the_system_rejects_the_socket_option_all_workers_share_one_socket_and_one_line_is_logged() {
+    for reuseport in ["auto", "3"] {
+        let server = Server::new(HELLO)
+            .env("PREFORK_WORKERS", "3")
+            .env("PREFORK_REUSEPORT", reuseport)
+            .wrapper([FILTERED, "SO_REUSEPORT", "EPERM"])
+            .start();
+        server.wait_for_children(3);
+        get(server.addr(), "/").expect("an answer");
+        let sockets = sockets_of_slots(&server, 3);
+        assert_eq!(sockets.iter().collect::<BTreeSet<_>>().len(), 1);
+        let line = "prefork: reuseport has no effect on listener 'listener0': SO_REUSEPORT cannot \
+                    be set (setsockopt): Operation not permitted (os error 1), so all workers \
+                    share one socket";
+        let lines = server.log().into_iter().filter(|other| other == line);
+        assert_eq!(lines.count(), 1, "{:#?}", server.log());
     }
 }

@@ -32,8 +32,12 @@ pub(crate) enum FromChild {
     Ready,
     /// The child took back its readiness: it accepts no connections until `Ready`.
     Unready,
-    /// The child could not take a socket of another slot.
-    AdoptionFailed,
+    /// The child cannot accept from a socket of another slot.
+    AdoptionFailed {
+        /// Whether the descriptor was lost, because the child has too many. Otherwise the program
+        /// has taken the listener as a socket of std or tokio.
+        is_short: bool,
+    },
     /// The child accepts no more connections.
     Closed,
     /// The message and location of a panic.
@@ -241,7 +245,8 @@ impl FromChild {
             }
             Self::Ready => "ready".to_owned(),
             Self::Unready => "unready".to_owned(),
-            Self::AdoptionFailed => "adoption_failed".to_owned(),
+            Self::AdoptionFailed { is_short: true } => "adoption_failed cause=shortage".to_owned(),
+            Self::AdoptionFailed { is_short: false } => "adoption_failed".to_owned(),
             Self::Closed => "closed".to_owned(),
             Self::Panic(text) => format!("panic {}", truncate(text)),
             Self::Ended(end) => end.encode(),
@@ -274,7 +279,9 @@ impl FromChild {
             },
             "ready" => Self::Ready,
             "unready" => Self::Unready,
-            "adoption_failed" => Self::AdoptionFailed,
+            "adoption_failed" => Self::AdoptionFailed {
+                is_short: value(rest, "cause") == Some("shortage"),
+            },
             "closed" => Self::Closed,
             "panic" => Self::Panic(rest.to_owned()),
             "ended" => Self::Ended(MainEnd::decode(rest)?),
@@ -381,7 +388,7 @@ mod tests {
             can_adopt: true,
         };
         let ended = FromChild::Ended;
-        let from_child: [(FromChild, &str); 12] = [
+        let from_child: [(FromChild, &str); 13] = [
             (
                 hello,
                 "hello protocol=1 ready=announced listeners=http,admin \
@@ -400,7 +407,14 @@ mod tests {
             ),
             (FromChild::Ready, "ready"),
             (FromChild::Unready, "unready"),
-            (FromChild::AdoptionFailed, "adoption_failed"),
+            (
+                FromChild::AdoptionFailed { is_short: false },
+                "adoption_failed",
+            ),
+            (
+                FromChild::AdoptionFailed { is_short: true },
+                "adoption_failed cause=shortage",
+            ),
             (FromChild::Closed, "closed"),
             (FromChild::Panic("a b".to_owned()), "panic a b"),
             (ended(MainEnd::Returned), "ended how=returned"),

@@ -44,6 +44,8 @@ struct BoundAddress {
     /// master takes it for a stale one meanwhile.
     file: Option<SocketFile>,
     sockets: Vec<Socket>,
+    /// Why the slots share one socket, although each should have its own.
+    shared_because: Option<io::Error>,
 }
 
 /// How to bind the addresses.
@@ -176,10 +178,11 @@ fn open_all(
             target.use_port_of(&first.target);
         }
         match open(&mut target, sharing, give_up_at) {
-            Ok((sockets, file)) => addresses.push(BoundAddress {
+            Ok(opened) => addresses.push(BoundAddress {
                 target,
-                file,
-                sockets,
+                file: opened.file,
+                sockets: opened.sockets,
+                shared_because: opened.shared_because,
             }),
             Err((_, error)) if target.is_absent(&error) && targets.len() > 1 => {
                 left_out.push((target.info.address().clone(), error));
@@ -264,8 +267,25 @@ enum ReusePort {
     On,
 }
 
-/// The sockets of one address, and the file of a unix socket.
-type OpenedSockets = (Vec<Socket>, Option<SocketFile>);
+/// The sockets of one address.
+struct OpenedSockets {
+    sockets: Vec<Socket>,
+    /// The file of a unix socket.
+    file: Option<SocketFile>,
+    /// Why all slots share one socket, although each should have its own.
+    shared_because: Option<io::Error>,
+}
+
+impl OpenedSockets {
+    /// One socket, for all slots.
+    fn one(socket: Socket, file: Option<SocketFile>) -> Self {
+        Self {
+            sockets: vec![socket],
+            file,
+            shared_because: None,
+        }
+    }
+}
 
 /// Opens the sockets of an address. Sets the address to the real one, if the port was 0.
 fn open(
@@ -280,15 +300,14 @@ fn open(
         if target.relisten {
             target.listen(&socket)?;
         }
-        return Ok((vec![socket], None));
+        return Ok(OpenedSockets::one(socket, None));
     }
     if let Addr::UnixPath(path) = target.info.address() {
         let socket = target.socket()?;
         let file = SocketFile::bind(&socket, path, target.owner, || target.listen(&socket))?;
-        return Ok((vec![socket], Some(file)));
+        return Ok(OpenedSockets::one(socket, Some(file)));
     }
-    let sockets = bind(target, sharing, give_up_at)?;
-    Ok((sockets, None))
+    bind(target, sharing, give_up_at)
 }
 
 /// Binds and listens, with one socket per slot if the slots do not share one.
@@ -300,11 +319,13 @@ fn open(
 /// requires `SO_REUSEPORT` when further sockets are bound, not when the first one was bound
 /// (`inet_csk_get_port`). So the flag is set on the listening socket, and the port is never free in
 /// between.
+///
+/// If the system rejects `SO_REUSEPORT`, the slots share the first socket.
 fn bind(
     target: &mut BindTarget,
     sharing: Sharing,
     give_up_at: Instant,
-) -> Result<Vec<Socket>, BindFailure> {
+) -> Result<OpenedSockets, BindFailure> {
     let first = bind_one(target, ReusePort::Off)?;
     target.listen(&first)?;
     let local = first.local_addr();
@@ -312,24 +333,25 @@ fn bind(
     if let Some(real) = from_sock_addr(&local) {
         target.set_address(real);
     }
-    let mut sockets = vec![first];
+    let mut opened = OpenedSockets::one(first, None);
     let Sharing::PerSlot(slots @ 2..) = sharing else {
-        return Ok(sockets);
+        return Ok(opened);
     };
-    sockets[0]
-        .set_reuse_port(true)
-        .map_err(|source| ("set SO_REUSEPORT for", source))?;
+    if let Err(error) = opened.sockets[0].set_reuse_port(true) {
+        opened.shared_because = Some(error);
+        return Ok(opened);
+    }
     // Listen in slot order: the kernel numbers the members of a group by that order (socket(7)).
-    while sockets.len() < slots {
+    while opened.sockets.len() < slots {
         // Another master's socket that is rejected in its `listen` blocks the address for a moment.
         let socket = retry_while_in_use(give_up_at, RETRY_INTERVAL, || {
             let socket = bind_one(target, ReusePort::On)?;
             target.listen(&socket)?;
             Ok(socket)
         })?;
-        sockets.push(socket);
+        opened.sockets.push(socket);
     }
-    Ok(sockets)
+    Ok(opened)
 }
 
 fn bind_one(target: &BindTarget, port: ReusePort) -> Result<Socket, BindFailure> {
@@ -374,6 +396,20 @@ pub(crate) fn close_left_over(listeners: &[BoundListener]) -> Option<String> {
         let mut addresses = listeners.iter().flat_map(|bound| &bound.addresses);
         addresses.any(|one| one.target.fd == Some(number))
     })
+}
+
+/// Returns a warning for each listener whose slots share a socket, although each should have its own.
+pub(crate) fn shared_warnings(listeners: &[BoundListener]) -> impl Iterator<Item = String> {
+    let warning = |bound: &BoundListener| {
+        let mut addresses = bound.addresses.iter();
+        let error = addresses.find_map(|one| one.shared_because.as_ref())?;
+        let name = bound.info.name();
+        Some(format!(
+            "reuseport has no effect on listener '{name}': SO_REUSEPORT cannot be set \
+             (setsockopt): {error}, so all workers share one socket"
+        ))
+    };
+    listeners.iter().filter_map(warning)
 }
 
 /// Returns a warning for each listener some of whose addresses this machine does not have.
@@ -429,7 +465,7 @@ impl BoundListener {
                 Err(("use", io::Error::other(reason)))
             }
             (_, Addr::UnixPath(_)) => open(&mut bound.target, Sharing::Shared, Instant::now())
-                .map(|(mut sockets, file)| (sockets.swap_remove(0), file)),
+                .map(|mut opened| (opened.sockets.swap_remove(0), opened.file)),
             (_, _) => bind_one(&bound.target, port).and_then(|socket| {
                 bound.target.listen(&socket)?;
                 Ok((socket, None))
@@ -451,6 +487,7 @@ impl BoundListener {
                 target: bound.target.clone(),
                 file: None,
                 sockets: vec![std::mem::replace(&mut bound.sockets[index], socket)],
+                shared_because: None,
             }],
             left_out: Vec::new(),
         })
@@ -840,12 +877,12 @@ mod tests {
         // The second of two masters that start together binds before the first one listens.
         drop(reserved);
         let late = bind_one(&target, ReusePort::Off).expect("the port is free");
-        let sockets =
+        let opened =
             bind(&mut target, Sharing::PerSlot(2), Instant::now()).expect("it listens first");
         let (call, error) = target.listen(&late).expect_err("the port has an owner");
         assert_eq!(call, "listen on");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        assert_eq!(sockets.len(), 2);
+        assert_eq!(opened.sockets.len(), 2);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod unix_file;
 pub(crate) use activation::adopt_passed_sockets;
 pub(crate) use bind::{
     BindOptions, BoundListener, bind_all, close_left_over, left_out_warnings, set_blocking_modes,
+    shared_warnings,
 };
 pub(crate) use bind_or_stop::{BindResult, bind_or_stop};
 pub(crate) use bind_target::OnSocket;

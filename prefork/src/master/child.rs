@@ -58,6 +58,8 @@ pub(super) struct ChildProcess {
     pub(super) unpinned: Option<(usize, io::Error)>,
     /// It has sent the frame that it is not pinned.
     pub(super) has_reported_cpu: bool,
+    /// The log has the line that it cannot take the sockets of other slots.
+    pub(super) is_adoption_logged: bool,
     /// The log already has the line that it exited and cannot be reaped.
     pub(super) is_unreaped_logged: bool,
 }
@@ -90,6 +92,7 @@ impl ChildProcess {
             role: WorkerRole::Worker,
             unpinned: None,
             has_reported_cpu: false,
+            is_adoption_logged: false,
             is_unreaped_logged: false,
         }
     }

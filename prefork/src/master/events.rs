@@ -265,6 +265,9 @@ impl Master {
                     shortage: &shortage,
                 }),
                 ChannelInput::Unpinned(error) => self.on_unpinned(id, error),
+                ChannelInput::AdoptionFailed { is_short } => {
+                    self.on_adoption_failed(id, is_short);
+                }
                 ChannelInput::Skipped => {}
                 ChannelInput::Nothing => return,
             }
@@ -522,6 +525,9 @@ enum ChannelInput {
     Unready,
     Shortage(WorkerProcess, Shortage),
     Unpinned(io::Error),
+    AdoptionFailed {
+        is_short: bool,
+    },
     Skipped,
     Nothing,
 }
@@ -561,7 +567,9 @@ impl ChildProcess {
             }
             FromChild::Ready => return Ok(ChannelInput::Ready),
             FromChild::Unready => return Ok(ChannelInput::Unready),
-            FromChild::AdoptionFailed => Event::AdoptionFailed { child },
+            FromChild::AdoptionFailed { is_short } => {
+                return Ok(ChannelInput::AdoptionFailed { is_short });
+            }
             FromChild::Closed => Event::Closed { child },
             FromChild::Panic(text) => {
                 self.last_panic = Some((text, Instant::now()));

@@ -234,6 +234,11 @@ impl LogLine {
                 );
                 (Level::Warn, about_worker(notice, &what))
             }
+            Notice::AdoptionFailed { .. } => {
+                let what = "accepts only from the sockets that it has (reuseport): it has too many \
+                            open files";
+                (Level::Warn, about_worker(notice, what))
+            }
             Notice::StartFailed { error, .. } | Notice::HookFailed(error) => {
                 (Level::Error, error.chain())
             }
@@ -434,6 +439,7 @@ impl LineFields {
             | Notice::WorkerGivenUp { .. }
             | Notice::Shortage { .. }
             | Notice::WorkerUnpinned { .. }
+            | Notice::AdoptionFailed { .. }
             | Notice::NoStandby
             | Notice::ListenerRebound(_)
             | Notice::ListenerLost(_)

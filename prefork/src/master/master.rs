@@ -19,7 +19,9 @@ use super::{Log, Notice, teardown};
 use crate::config::Config;
 use crate::error::Error;
 use crate::hook::Hooks;
-use crate::listen::{BoundListener, ListenerInfo, close_left_over, left_out_warnings};
+use crate::listen::{
+    BoundListener, ListenerInfo, close_left_over, left_out_warnings, shared_warnings,
+};
 use crate::spawn::{Program, Spawner};
 use crate::stop_signals::StopSignals;
 use crate::supervisor::{
@@ -164,7 +166,8 @@ impl Master {
         let left_over = close_left_over(&self.listeners).into_iter();
         let set_up = std::mem::take(&mut self.warnings);
         let left_out = left_out_warnings(&self.listeners);
-        for warning in left_over.chain(left_out).chain(set_up) {
+        let shared = shared_warnings(&self.listeners);
+        for warning in left_over.chain(left_out).chain(shared).chain(set_up) {
             self.log.notice(&Notice::StartWarning(&warning));
         }
         let result = self.supervise();

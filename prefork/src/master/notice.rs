@@ -105,6 +105,8 @@ pub(crate) enum Notice<'a> {
         cpu: usize,
         error: &'a io::Error,
     },
+    /// The worker has no descriptors left for the sockets of other slots.
+    AdoptionFailed { worker: WorkerProcess },
     /// No process could be started in this slot.
     StartFailed { slot: usize, error: &'a Error },
     /// The workers cannot wait for a promotion, so no standby is started.
@@ -266,6 +268,7 @@ impl Notice<'_> {
             | Self::WorkerUnreaped { worker, .. }
             | Self::WorkerStillRuns { worker, .. }
             | Self::WorkerUnpinned { worker, .. }
+            | Self::AdoptionFailed { worker }
             | Self::WorkerGivenUp { worker, .. } => Some(worker),
             Self::Shortage { worker, .. } | Self::ReadinessChanged { worker, .. } => worker,
             // About the master, a listener or a slot.

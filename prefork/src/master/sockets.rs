@@ -5,7 +5,7 @@
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
-use super::Master;
+use super::{Master, Notice};
 use crate::channel::FromMaster;
 use crate::listen::BoundListener;
 use crate::supervisor::{ChildId, Event, SlotId};
@@ -22,6 +22,21 @@ impl Master {
         if !self.send_sockets(slot, child) {
             self.notify(Event::AdoptionFailed { child });
         }
+    }
+
+    /// A child cannot accept from the sockets of other slots. Those that it has stay.
+    ///
+    /// The log has one line about a shortage. It has none about a listener of std or tokio: the
+    /// documents have that.
+    pub(super) fn on_adoption_failed(&mut self, id: ChildId, is_short: bool) {
+        if let Some(child) = self.children.get_mut(&id)
+            && is_short
+            && !std::mem::replace(&mut child.is_adoption_logged, true)
+        {
+            let worker = child.process();
+            self.emit(&Notice::AdoptionFailed { worker });
+        }
+        self.notify_heard(Event::AdoptionFailed { child: id });
     }
 
     /// Returns whether the child gets them.

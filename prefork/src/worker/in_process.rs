@@ -150,7 +150,7 @@ impl InProcessWorker {
                 Some(FromChild::Closed) => events.push(WorkerEvent::Closed),
                 Some(
                     FromChild::Hello { .. }
-                    | FromChild::AdoptionFailed
+                    | FromChild::AdoptionFailed { .. }
                     | FromChild::Panic(_)
                     | FromChild::Ended(_)
                     | FromChild::Shortage(_)

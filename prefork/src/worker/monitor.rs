@@ -6,7 +6,7 @@
 //! (`lifecycle.rs`) or which shortages are logged (`shortage_log.rs`).
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -212,13 +212,7 @@ impl Monitor {
                     self.handle(Event::GateOpened);
                 }
                 Some(FromMaster::Adopt { slot, listener }) => {
-                    let socket = descriptors.into_iter().next();
-                    let listeners = &self.context.listeners;
-                    let adopted = socket.map(|socket| listeners.adopt(listener, slot, socket));
-                    // The descriptor is lost if this process has too many.
-                    if !matches!(adopted, Some(Ok(()))) {
-                        self.send(&FromChild::AdoptionFailed);
-                    }
+                    self.adopt(slot, listener, descriptors.into_iter().next());
                 }
                 Some(FromMaster::Release { slot }) => self.context.listeners.release(slot),
                 Some(FromMaster::StderrPassed) => self.stderr = PassedStderr::new(descriptors),
@@ -231,6 +225,16 @@ impl Monitor {
                 // It was read at the start, once. This version skips frames that it does not know.
                 Some(FromMaster::Welcome { .. }) | None => {}
             }
+        }
+    }
+
+    /// `socket` is `None` if the descriptor was lost, because this process has too many.
+    fn adopt(&self, slot: usize, listener: usize, socket: Option<OwnedFd>) {
+        let is_short = socket.is_none();
+        let listeners = &self.context.listeners;
+        let adopted = socket.map(|socket| listeners.adopt(listener, slot, socket));
+        if !matches!(adopted, Some(Ok(()))) {
+            self.send(&FromChild::AdoptionFailed { is_short });
         }
     }
 
