@@ -218,6 +218,10 @@ macro_rules! options {
                 /// In all cases the master owns the sockets: a connection that waits to be accepted
                 /// survives the exit of a worker. A worker takes the socket of its own slot alone if
                 /// it takes it as a listener of std or tokio.
+                ///
+                /// If slots have sockets of their own, `backlog` is the length of each queue, and
+                /// another process of the same user can bind the port, too, with `SO_REUSEPORT`. It
+                /// then gets a part of the connections (socket(7)). Another master does not do that.
                 reuseport: $crate::Reuseport {
                     env: "PREFORK_REUSEPORT",
                     getter: get_reuseport -> String,

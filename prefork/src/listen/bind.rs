@@ -500,11 +500,10 @@ impl BoundListener {
         groups.map(|one| (one.target.info.address(), one.sockets[0].as_fd()))
     }
 
-    /// All sockets that accept connections. A datagram socket does not listen.
+    /// Whether its sockets accept connections. A datagram socket does not listen.
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
-    pub(crate) fn listening_sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let is_listening = self.info.transport != Transport::Datagram;
-        self.sockets().filter(move |_| is_listening)
+    pub(crate) fn is_listening(&self) -> bool {
+        self.info.transport != Transport::Datagram
     }
 
     /// Whether each slot has sockets of its own.

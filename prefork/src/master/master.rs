@@ -50,6 +50,8 @@ pub(crate) struct Master {
     /// `None` if no listener uses TLS.
     pub(super) tls: Option<Box<dyn CertificateSource>>,
     pub(super) readiness: Readiness,
+    /// How many workers accept from the sockets of a slot. 0: no slot has sockets of its own.
+    pub(super) ring_width: usize,
     /// A connection may wake one worker alone (`blocking_accept`).
     pub(super) may_wait_alone: bool,
     pub(super) signals: Option<SignalReceiver>,
@@ -116,8 +118,10 @@ pub(super) struct MasterParts {
 
 impl Master {
     pub(super) fn new(parts: MasterParts) -> Self {
+        let ring_width = ring_width(&parts.config, &parts.listeners);
         Self {
-            supervisor: Supervisor::new(policy(&parts.config, &parts.listeners), Instant::now()),
+            supervisor: Supervisor::new(policy(&parts.config, ring_width), Instant::now()),
+            ring_width,
             poller: parts.poller,
             children: HashMap::new(),
             listeners: parts.listeners,
@@ -334,7 +338,7 @@ impl Drop for Master {
     }
 }
 
-fn policy(config: &Config, listeners: &[BoundListener]) -> Policy {
+fn policy(config: &Config, ring_width: usize) -> Policy {
     Policy {
         // `workers` is not 0: single-process mode has no master.
         slots: NonZeroUsize::new(config.workers).unwrap_or(NonZeroUsize::MIN),
@@ -361,7 +365,7 @@ fn policy(config: &Config, listeners: &[BoundListener]) -> Policy {
         },
         standbys: usize::try_from(config.standby).unwrap_or(usize::MAX),
         standby_pause: Policy::STANDBY_PAUSE,
-        ring_width: ring_width(config, listeners),
+        ring_width,
         backoff: Backoff::default(),
         jitter_seed: seed(),
     }

@@ -7,16 +7,10 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::{Master, Notice};
 use crate::channel::FromMaster;
-use crate::listen::BoundListener;
 use crate::supervisor::{ChildId, Event, SlotId};
 use crate::sys::accept::wake_watchers;
 
 impl Master {
-    /// Whether the slots have sockets of their own.
-    fn has_ring(&self) -> bool {
-        self.listeners.iter().any(BoundListener::has_slots)
-    }
-
     /// Sends the sockets of this slot to a child of another one.
     pub(super) fn pass_sockets(&mut self, slot: SlotId, child: ChildId) {
         if !self.send_sockets(slot, child) {
@@ -73,7 +67,7 @@ impl Master {
     /// another one, by the number that it had as a standby.
     pub(super) fn exchange_sockets(&mut self, slot: SlotId, child: ChildId) {
         let number = self.children.get(&child).map(|child| child.slot);
-        if let (true, Some(number)) = (self.has_ring(), number) {
+        if let (1.., Some(number)) = (self.ring_width, number) {
             self.pass_sockets(slot, child);
             self.take_sockets_back(number, child);
         }
@@ -84,10 +78,17 @@ impl Master {
     /// In blocking accepts, the kernel wakes one worker for a connection
     /// (`net/accept_poller.rs`). If that worker has died before it accepted, no other one knows of
     /// the connection.
-    pub(super) fn wake_workers(&self) {
-        if self.may_wait_alone {
-            let bound = self.listeners.iter();
-            let sockets = bound.flat_map(BoundListener::listening_sockets);
+    pub(super) fn wake_workers(&self, slot: usize) {
+        // In a stop, all workers look at the queues.
+        if !self.may_wait_alone || self.supervisor.is_stopping() {
+            return;
+        }
+        let slots = self.supervisor.snapshot().slots().len();
+        for distance in 0..self.ring_width.clamp(1, slots) {
+            // The sockets that it had because of its slot.
+            let slot = (slot + slots - distance) % slots;
+            let listening = self.listeners.iter().filter(|bound| bound.is_listening());
+            let sockets = listening.flat_map(|bound| bound.sockets_of(slot));
             sockets.for_each(wake_watchers);
         }
     }
@@ -105,9 +106,10 @@ impl Master {
             };
             let mut children = self.children.values();
             let child = children.find(|child| child.pid == pid);
+            let child = child.map(|child| (child.id, child.slot));
             // Other code of this process may have started it.
-            if let Some(child) = child.map(|child| child.id) {
-                self.wake_workers();
+            if let Some((child, slot)) = child {
+                self.wake_workers(slot);
                 self.notify_heard(if is_suspended {
                     Event::Suspended { child }
                 } else {

@@ -493,6 +493,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(
+        not(all(target_os = "linux", not(prefork_portable))),
+        ignore = "only a master sends sockets"
+    )]
     fn waiting_threads_accept_from_an_adopted_socket_and_not_from_a_released_one() {
         let (own, other, tracker) = (Bound::new(), Bound::new(), tracker());
         let (listener, accepted) = (own.listener(&tracker), AtomicUsize::new(0));
