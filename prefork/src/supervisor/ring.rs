@@ -164,7 +164,6 @@ impl Ring {
         };
         for slot in left.held {
             self.remove_holder(slot, child);
-            self.due.insert(slot);
         }
     }
 

@@ -203,3 +203,16 @@ fn once_all_children_drain_nothing_is_passed() {
         |action: &Action| matches!(action, Action::Adopt { .. } | Action::Release { .. });
     assert!(!stage.ask().iter().any(is_passed));
 }
+
+#[test]
+fn a_child_that_is_resumed_gives_back_what_others_hold_by_now() {
+    let mut stage = serving(ring_of(3, 1));
+    stage.tell(Event::Suspended { child: first(0) });
+    assert_eq!(stage.ask(), [adopt(0, first(1))]);
+    stage.tell(Event::Suspended { child: first(1) });
+    assert_eq!(stage.ask(), [adopt(0, first(2)), adopt(1, first(2))]);
+    stage.tell(Event::Resumed { child: first(0) });
+    assert_eq!(stage.ask(), [release(0, first(2))]);
+    stage.tell(Event::Resumed { child: first(1) });
+    assert_eq!(stage.ask(), [release(0, first(1)), release(1, first(2))]);
+}

@@ -161,6 +161,9 @@ impl Observer {
         let size = (self.children.len() + self.slots.len()) as u64;
         if self.rests.is_multiple_of(16 + 8 * size) {
             self.compare(supervisor)?;
+        }
+        // It costs little in a small fleet.
+        if self.slots.len() <= 8 || self.rests.is_multiple_of(16 + 8 * size) {
             self.compare_sockets(supervisor)?;
         }
         Ok(())
