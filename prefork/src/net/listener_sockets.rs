@@ -722,6 +722,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(
+        not(all(target_os = "linux", not(prefork_portable))),
+        ignore = "only a master sends sockets"
+    )]
     fn random_changes_lose_no_connection_and_no_descriptor() {
         const STEPS: usize = 1_000;
         let seed = u64::from(std::process::id()) ^ 0x9e37_79b9_7f4a_7c15;
