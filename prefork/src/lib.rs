@@ -121,7 +121,7 @@
 //! | | [`net::Listener`], `net::TlsListener` | std or tokio listener |
 //! |---|---|---|
 //! | if a worker dies, a connection in the queue is served by another worker | yes | yes |
-//! | with `reuseport`, a connection does not wait for a worker that is suspended or blocked | yes | no: only the worker of a slot accepts from its socket |
+//! | with `reuseport = true`, a connection does not wait for a worker that is suspended, or blocked while the next one is not | yes | no: only the worker of a slot accepts from its socket |
 //! | in a rollout, a new worker accepts its first connection | when the master has seen that it is ready | at once |
 //! | the workers can have standbys ([`Prefork::standby`]) | yes | no |
 //! | a worker counts as healthy | at its first accept | after `healthy_after` (1 s), or when it calls [`notify_ready()`] |

@@ -314,7 +314,7 @@ impl Prefork {
                 Readiness::Assumed
             },
             blocking: declared.blocking.clone(),
-            may_wait_alone: !needs_runtime,
+            may_wait_alone: !needs_runtime || self.producer.is_some(),
             producer: self.producer.take(),
             on_socket: self.on_socket.take(),
             hooks: std::mem::take(&mut self.hooks),

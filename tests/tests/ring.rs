@@ -1,9 +1,11 @@
 //! With `reuseport`, each slot has a socket of its own, and the workers of a ring accept from it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
-use prefork_tests::client::{answer, ask, get, slot_and_pid};
+use prefork_tests::client::{self, answer, ask, get, slot_and_pid};
 use prefork_tests::{READY, proc};
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
@@ -11,6 +13,7 @@ const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const STALL: &str = env!("CARGO_BIN_EXE_stall");
 const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
 const RAW_TOKIO: &str = env!("CARGO_BIN_EXE_raw_tokio");
+const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
 const FILTERED: &str = env!("CARGO_BIN_EXE_filtered");
 const STANDBY: &str = env!("CARGO_BIN_EXE_standby");
 
@@ -216,5 +219,39 @@ fn if_the_system_rejects_the_socket_option_all_workers_share_one_socket_and_one_
                     share one socket";
         let lines = server.log().into_iter().filter(|other| other == line);
         assert_eq!(lines.count(), 1, "{:#?}", server.log());
+    }
+}
+
+#[test]
+fn a_promoted_standby_keeps_the_sockets_that_all_slots_share() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("app.sock");
+    let server = Server::new(TWO_LISTENERS)
+        .listen(format!("http=127.0.0.1:0,admin=unix:{}", path.display()))
+        .env("PREFORK_WORKERS", "2")
+        .env("PREFORK_STANDBY", "1")
+        .env("PREFORK_REUSEPORT", "true")
+        .env("PREFORK_RECOVER_THRESHOLD", "1000")
+        .start();
+    let is_promotion = |line: &String| line.contains("worker 0 (") && line.contains(" promoted");
+    // A standby that is not ready yet is not promoted.
+    for _ in 0..50 {
+        let killed = server.kill_child(0);
+        eventually("another worker", || {
+            server.child(0).filter(|child| child.pid != killed.pid)
+        });
+        if server.log().iter().any(is_promotion) {
+            break;
+        }
+    }
+    assert!(server.log().iter().any(is_promotion), "{:#?}", server.log());
+    halt(&server, 1);
+    for _ in 0..10 {
+        let mut stream = UnixStream::connect(&path).expect("it listens");
+        let limited = stream.set_read_timeout(Some(Duration::from_secs(30)));
+        limited.expect("the limit is not zero");
+        client::send(&mut stream, "/").expect("it is connected");
+        let body = client::answer_of(stream).expect("the promoted worker answers");
+        assert_eq!(body, "admin\n");
     }
 }

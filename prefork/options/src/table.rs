@@ -207,17 +207,21 @@ macro_rules! options {
                 /// With a number, each slot has a socket per address (`SO_REUSEPORT`), and the
                 /// kernel distributes connections evenly by a hash (socket(7)). The number is how
                 /// many workers accept from the socket of a slot: the first ones that serve, from
-                /// this slot on. `true` is 2, so a connection does not wait for a worker that is
-                /// dead, stalled or not ready. With 1, it waits for a worker that is stalled in
-                /// user code.
+                /// this slot on. `true` is 2. So a connection does not wait for a worker that is
+                /// dead, not ready, or suspended by a signal. It waits if all of these workers are
+                /// blocked in user code: with 1, if one is. Until all workers have served, a socket
+                /// has only its own worker and those of the next slots.
                 ///
                 /// With `"auto"`, an async `main` that takes the listener as a `net::Listener` or
-                /// `TlsListener` has 2, and all others have `false`. Unix sockets, datagrams and
+                /// `TlsListener` has 2, and all others have `false`: also `Prefork::start`, and a
+                /// `main` that takes the listener from a `Worker`. The program that starts the
+                /// master decides, also for those of later rollouts. Unix sockets, datagrams and
                 /// passed sockets are always shared.
                 ///
                 /// In all cases the master owns the sockets: a connection that waits to be accepted
-                /// survives the exit of a worker. A worker takes the socket of its own slot alone if
-                /// it takes it as a listener of std or tokio.
+                /// survives the exit of a worker. If `main` takes any listener as one of std or tokio,
+                /// its workers accept from the sockets of their own slots alone. A master that
+                /// handles no signals (`Prefork::start`) does not know of suspended workers.
                 ///
                 /// If slots have sockets of their own, `backlog` is the length of each queue, and
                 /// another process of the same user can bind the port, too, with `SO_REUSEPORT`. It

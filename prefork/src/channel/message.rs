@@ -123,10 +123,12 @@ pub(crate) enum FromMaster {
         /// The index of the listener.
         listener: usize,
     },
-    /// The child closes the sockets of this slot.
+    /// The child closes the sockets of a listener that belong to this slot.
     Release {
-        /// The slot.
+        /// The slot. Before its promotion, a standby has the number of its position here.
         slot: usize,
+        /// The index of the listener.
+        listener: usize,
     },
     /// Carries two descriptors: the stderr of the master, and the reading end of the pipe that is
     /// the stderr of this successor.
@@ -317,7 +319,9 @@ impl FromMaster {
                 format!("serve{}{}", pair("slot", slot), pair("cpu", cpu))
             }
             Self::Adopt { slot, listener } => format!("adopt slot={slot} listener={listener}"),
-            Self::Release { slot } => format!("release slot={slot}"),
+            Self::Release { slot, listener } => {
+                format!("release slot={slot} listener={listener}")
+            }
             Self::StderrPassed => "stderr_passed".to_owned(),
             Self::StderrReleased => "stderr_released".to_owned(),
             Self::Stopping => "stopping".to_owned(),
@@ -342,6 +346,7 @@ impl FromMaster {
             },
             "release" => Self::Release {
                 slot: value(rest, "slot")?.parse().ok()?,
+                listener: value(rest, "listener")?.parse().ok()?,
             },
             "stderr_passed" => Self::StderrPassed,
             "stderr_released" => Self::StderrReleased,
@@ -501,7 +506,13 @@ mod tests {
                 },
                 "adopt slot=3 listener=1",
             ),
-            (FromMaster::Release { slot: 3 }, "release slot=3"),
+            (
+                FromMaster::Release {
+                    slot: 3,
+                    listener: 1,
+                },
+                "release slot=3 listener=1",
+            ),
             (FromMaster::StderrPassed, "stderr_passed"),
             (FromMaster::StderrReleased, "stderr_released"),
             (FromMaster::Stopping, "stopping"),

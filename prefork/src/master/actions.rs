@@ -44,8 +44,8 @@ impl Master {
                 child,
                 previous,
             } => self.promote(slot, child, previous),
-            Action::Adopt { slot, child } => self.pass_sockets(slot, child),
-            Action::Release { slot, child } => self.take_sockets_back(slot.0, child),
+            Action::Adopt { slot, child } => self.adopt_sockets(slot, child),
+            Action::Release { slot, child } => self.release_sockets(slot.0, child),
             Action::ReportReplaced {
                 slot,
                 child,

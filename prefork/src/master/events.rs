@@ -409,7 +409,7 @@ impl Master {
             self.poller.remove(channel);
         }
         // First: clients wait.
-        self.wake_workers(child.slot);
+        self.wake_workers();
         self.report_exit(&child, status);
         self.notify_heard(Event::Exited { child: id });
     }

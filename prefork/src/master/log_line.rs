@@ -236,7 +236,7 @@ impl LogLine {
             }
             Notice::AdoptionFailed { .. } => {
                 let what = "accepts only from the sockets that it has (reuseport): it has too many \
-                            open files";
+                            open files or unread messages";
                 (Level::Warn, about_worker(notice, what))
             }
             Notice::StartFailed { error, .. } | Notice::HookFailed(error) => {

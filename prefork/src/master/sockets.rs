@@ -1,20 +1,21 @@
-//! Passes the sockets of a slot to a child of another slot, takes them back, and wakes those who wait
-//! for them.
+//! Sends the sockets of a slot to a child of another slot, takes them back, and wakes the workers that
+//! wait for them.
 //!
 //! It knows the frames. Which child gets which sockets is a decision of the supervisor.
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::{Master, Notice};
-use crate::channel::FromMaster;
+use crate::channel::{Channel, FromMaster};
+use crate::listen::BoundListener;
 use crate::supervisor::{ChildId, Event, SlotId};
 use crate::sys::accept::wake_watchers;
 
 impl Master {
     /// Sends the sockets of this slot to a child of another one.
-    pub(super) fn pass_sockets(&mut self, slot: SlotId, child: ChildId) {
-        if !self.send_sockets(slot, child) {
-            self.notify(Event::AdoptionFailed { child });
+    pub(super) fn adopt_sockets(&mut self, slot: SlotId, child: ChildId) {
+        if !self.send_sockets(slot.0, child) {
+            self.on_adoption_failed(child, true);
         }
     }
 
@@ -37,15 +38,10 @@ impl Master {
     ///
     /// It fails if the child has hundreds of unread frames, or if too many descriptors wait in
     /// queues.
-    fn send_sockets(&self, slot: SlotId, child: ChildId) -> bool {
-        let channel = self
-            .children
-            .get(&child)
-            .and_then(|child| child.channel.as_ref());
-        let Some(channel) = channel else {
+    fn send_sockets(&self, slot: usize, child: ChildId) -> bool {
+        let Some(channel) = self.channel_of(child) else {
             return false;
         };
-        let slot = slot.0;
         let mut listeners = self.listeners.iter().enumerate();
         listeners.all(|(listener, bound)| {
             let frame = FromMaster::Adopt { slot, listener }.encode();
@@ -55,12 +51,19 @@ impl Master {
     }
 
     /// The child closes the sockets that it has of this slot.
-    pub(super) fn take_sockets_back(&self, slot: usize, child: ChildId) {
-        let child = self.children.get(&child);
-        if let Some(channel) = child.and_then(|child| child.channel.as_ref()) {
+    pub(super) fn release_sockets(&self, slot: usize, child: ChildId) {
+        let Some(channel) = self.channel_of(child) else {
+            return;
+        };
+        let listeners = self.listeners.iter().enumerate();
+        for (listener, _) in listeners.filter(|(_, bound)| bound.has_slots()) {
             // If it does not get the frame, it accepts from them as long as it lives.
-            let _ = channel.send(&FromMaster::Release { slot }.encode());
+            let _ = channel.send(&FromMaster::Release { slot, listener }.encode());
         }
+    }
+
+    fn channel_of(&self, child: ChildId) -> Option<&Channel> {
+        self.children.get(&child)?.channel.as_ref()
     }
 
     /// A standby that is promoted gets the sockets of its slot. From its start it has those of
@@ -68,8 +71,12 @@ impl Master {
     pub(super) fn exchange_sockets(&mut self, slot: SlotId, child: ChildId) {
         let number = self.children.get(&child).map(|child| child.slot);
         if let (1.., Some(number)) = (self.ring_width, number) {
-            self.pass_sockets(slot, child);
-            self.take_sockets_back(number, child);
+            // Otherwise it keeps what it has.
+            if self.send_sockets(slot.0, child) {
+                self.release_sockets(number, child);
+            } else {
+                self.on_adoption_failed(child, true);
+            }
         }
     }
 
@@ -78,17 +85,13 @@ impl Master {
     /// In blocking accepts, the kernel wakes one worker for a connection
     /// (`net/accept_poller.rs`). If that worker has died before it accepted, no other one knows of
     /// the connection.
-    pub(super) fn wake_workers(&self, slot: usize) {
-        // In a stop, all workers look at the queues.
-        if !self.may_wait_alone || self.supervisor.is_stopping() {
-            return;
-        }
-        let slots = self.supervisor.snapshot().slots().len();
-        for distance in 0..self.ring_width.clamp(1, slots) {
-            // The sockets that it had because of its slot.
-            let slot = (slot + slots - distance) % slots;
+    pub(super) fn wake_workers(&self) {
+        let snapshot = self.supervisor.snapshot();
+        // In a drain, all workers look at the queues.
+        let is_draining = snapshot.stop().is_some() && snapshot.delayed_until().is_none();
+        if self.may_wait_alone && !is_draining {
             let listening = self.listeners.iter().filter(|bound| bound.is_listening());
-            let sockets = listening.flat_map(|bound| bound.sockets_of(slot));
+            let sockets = listening.flat_map(BoundListener::sockets);
             sockets.for_each(wake_watchers);
         }
     }
@@ -106,10 +109,9 @@ impl Master {
             };
             let mut children = self.children.values();
             let child = children.find(|child| child.pid == pid);
-            let child = child.map(|child| (child.id, child.slot));
             // Other code of this process may have started it.
-            if let Some((child, slot)) = child {
-                self.wake_workers(slot);
+            if let Some(child) = child.map(|child| child.id) {
+                self.wake_workers();
                 self.notify_heard(if is_suspended {
                     Event::Suspended { child }
                 } else {

@@ -128,10 +128,10 @@ fn check_all(config: &Config, body: Option<Body<'_>>) -> DryRun {
 }
 
 fn sharing(config: &Config, spec: &ListenSpec, target: &ResolvedTarget) -> String {
-    let width = if target.has_slots(spec) {
-        spec.ring_width.min(config.workers)
-    } else {
-        0
+    let width = match spec.ring_width.min(config.workers) {
+        _ if !target.has_slots(spec) => 0,
+        width if spec.is_raw => width.min(1),
+        width => width,
     };
     match (config.workers, width) {
         (0, _) => ", served by one process".to_owned(),

@@ -43,7 +43,7 @@ pub(super) struct Ring {
 enum RingStage {
     /// The next ones only: in a fleet that starts, most children do not accept yet.
     Starting,
-    /// Any: each slot has served.
+    /// Any: each slot has served, or a child has exited.
     Complete,
     /// None: the fleet stops, and its children close their sockets.
     Over,
@@ -98,7 +98,7 @@ impl Ring {
         self.due.extend((0..all).map(SlotId));
     }
 
-    /// Each slot has served. From now on the sockets of a slot have `width` children that accept,
+    /// Each slot has served, or a child has exited. From now on the sockets of a slot have `width` children that accept,
     /// even if the next slots are empty.
     pub(super) fn complete(&mut self) {
         if self.width > 0 && self.stage == RingStage::Starting {

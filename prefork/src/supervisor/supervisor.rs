@@ -42,8 +42,9 @@ use super::{
 /// The supervisor derives decisions from its state when asked, and queues none when an event
 /// arrives, so no event can come between a decision and its reason. Every decision becomes due at
 /// the deadline of a state. `schedule` indexes these deadlines, so an event about one child and the
-/// calls after it cost the same in a large fleet as in a small one. Only `MasterReady`, `Resize` and
-/// the start of a stop touch every slot, once each. A child that outlives its `main` also touches
+/// calls after it cost the same in a large fleet as in a small one. Only `MasterReady`, `Resize`, the
+/// start of a stop, of a rollout or of a roll-back, and the completion of the ring touch every slot,
+/// once each. A child that outlives its `main` also touches
 /// every draining child, of which there are few without a stop.
 #[derive(Clone, Debug)]
 pub(crate) struct Supervisor {
@@ -145,6 +146,7 @@ impl Supervisor {
             // A child whose start was not answered was the last one that could accept.
             return self.next_action(now);
         }
+        // A timeout can have changed it.
         if let Some(action) = self.fleet.ring.next_action() {
             return Some(action);
         }
@@ -298,6 +300,8 @@ impl Supervisor {
 
     /// A child has left its slot unexpectedly.
     fn await_recovery(&mut self, slot: SlotId, child: ChildId, condition: Health, now: Instant) {
+        // A fleet whose children fail from the start may never be complete.
+        self.fleet.ring.complete();
         if self.fleet.program(slot) != Some(self.rollouts.accepted) {
             return self.revert(slot, child, now);
         }

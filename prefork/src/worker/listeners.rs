@@ -46,6 +46,8 @@ enum ListenerState {
 pub(super) enum AdoptError {
     /// The program has taken it as a socket of std or tokio.
     TakenRaw,
+    /// The program has dropped it.
+    Dropped,
     /// The worker does not have this listener.
     Unknown,
 }
@@ -155,10 +157,10 @@ impl WorkerListeners {
 
     /// The listener also accepts from this socket of another slot, whether or not it is taken.
     ///
-    /// Closes the socket if the listener has it already, was closed or dropped, or drains.
+    /// Closes the socket if the listener has it already, was closed, or drains.
     ///
     /// # Errors
-    /// It was taken as a raw socket, or does not exist. The socket is closed.
+    /// It was taken as a raw socket, or was dropped, or does not exist. The socket is closed.
     pub(super) fn adopt(
         &self,
         index: usize,
@@ -174,9 +176,8 @@ impl WorkerListeners {
                 }
             }
             Some(ListenerState::Taken(sockets)) => {
-                if let Some(sockets) = sockets.upgrade() {
-                    sockets.adopt(socket);
-                }
+                let sockets = sockets.upgrade().ok_or(AdoptError::Dropped)?;
+                sockets.adopt(socket);
             }
             Some(ListenerState::Closed) => {}
             Some(ListenerState::TakenRaw) => return Err(AdoptError::TakenRaw),
@@ -185,24 +186,22 @@ impl WorkerListeners {
         Ok(())
     }
 
-    /// No listener accepts from the sockets of this slot any more, and they are closed.
+    /// The listener does not accept from its sockets of this slot any more, and they are closed.
     ///
     /// In a drain it does nothing: the listeners close all sockets by themselves. A raw socket stays
     /// open.
-    pub(super) fn release(&self, slot: usize) {
+    pub(super) fn release(&self, index: usize, slot: usize) {
         if self.tracker.is_draining() {
             return;
         }
-        for state in self.states().iter_mut() {
-            match state {
-                ListenerState::Free { sockets, .. } => sockets.retain(|one| one.slot != slot),
-                ListenerState::Taken(sockets) => {
-                    if let Some(sockets) = sockets.upgrade() {
-                        sockets.release(slot);
-                    }
+        match self.states().get_mut(index) {
+            Some(ListenerState::Free { sockets, .. }) => sockets.retain(|one| one.slot != slot),
+            Some(ListenerState::Taken(sockets)) => {
+                if let Some(sockets) = sockets.upgrade() {
+                    sockets.release(slot);
                 }
-                ListenerState::TakenRaw | ListenerState::Closed => {}
             }
+            Some(ListenerState::TakenRaw | ListenerState::Closed) | None => {}
         }
     }
 
@@ -374,7 +373,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(listeners.adopt(0, 1, copy_of(&other)), Ok(()));
         }
-        listeners.release(0);
+        listeners.release(0, 0);
         let listener = listeners.take(0).expect("it is free");
         assert_eq!(listener.tracker.progress().listeners, 1);
         let _clients = [connect(&own), connect(&other)];
@@ -389,8 +388,8 @@ mod tests {
             .blocking_accept()
             .expect("no drain")
             .expect("it listens");
-        listeners.release(0);
-        listeners.release(1);
+        listeners.release(0, 0);
+        listeners.release(0, 1);
         assert_eq!(listener.tracker.progress().listeners, 0);
     }
 
@@ -408,7 +407,7 @@ mod tests {
             listeners.adopt(1, 1, copy_of(&other)),
             Err(AdoptError::Unknown)
         );
-        listeners.release(0);
+        listeners.release(0, 0);
         let raw = TcpListener::from(fd.expect("it is open"));
         let _client = connect(&own);
         raw.accept().expect("a raw listener is not released");
@@ -433,7 +432,7 @@ mod tests {
         drop(listener);
         assert_eq!(listeners.adopt(0, 1, copy_of(&other)), Ok(()));
         assert_eq!(tracker.progress().listeners, 0);
-        listeners.release(0);
+        listeners.release(0, 0);
 
         let listeners = with_socket(&own);
         listeners.close_untaken();
@@ -451,7 +450,7 @@ mod tests {
             frees_address: false,
         });
         assert_eq!(listeners.adopt(0, 1, copy_of(&other)), Ok(()));
-        listeners.release(0);
+        listeners.release(0, 0);
         let _client = connect(&own);
         let listener = listeners.take(0).expect("it is free");
         assert_eq!(listener.blocking_incoming().count(), 1);

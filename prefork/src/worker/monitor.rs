@@ -40,6 +40,8 @@ pub(super) struct Monitor {
     pub(super) cpu: Option<usize>,
     /// Only in single-process mode.
     pub(super) observer: Option<SingleObserver>,
+    /// A socket that the master sent was lost, because this process has too many descriptors.
+    pub(super) has_lost_socket: bool,
     pub(super) shortages: ShortageLog,
     /// Decides which stop signal ends the process at once.
     pub(super) stop_signals: StopSignals,
@@ -214,7 +216,7 @@ impl Monitor {
                 Some(FromMaster::Adopt { slot, listener }) => {
                     self.adopt(slot, listener, descriptors.into_iter().next());
                 }
-                Some(FromMaster::Release { slot }) => self.context.listeners.release(slot),
+                Some(FromMaster::Release { slot, listener }) => self.release(slot, listener),
                 Some(FromMaster::StderrPassed) => self.stderr = PassedStderr::new(descriptors),
                 Some(FromMaster::StderrReleased) => {
                     if let Some(stderr) = self.stderr.take() {
@@ -229,12 +231,20 @@ impl Monitor {
     }
 
     /// `socket` is `None` if the descriptor was lost, because this process has too many.
-    fn adopt(&self, slot: usize, listener: usize, socket: Option<OwnedFd>) {
+    fn adopt(&mut self, slot: usize, listener: usize, socket: Option<OwnedFd>) {
         let is_short = socket.is_none();
+        self.has_lost_socket |= is_short;
         let listeners = &self.context.listeners;
         let adopted = socket.map(|socket| listeners.adopt(listener, slot, socket));
         if !matches!(adopted, Some(Ok(()))) {
             self.send(&FromChild::AdoptionFailed { is_short });
+        }
+    }
+
+    fn release(&self, slot: usize, listener: usize) {
+        // A standby that could not take the sockets of its slot accepts from those that it has.
+        if !(self.has_lost_socket && slot == self.context.slot()) {
+            self.context.listeners.release(listener, slot);
         }
     }
 

@@ -197,6 +197,7 @@ pub(super) fn build(
         stderr: None,
         cpu: None,
         observer: parts.observer,
+        has_lost_socket: false,
         shortages: ShortageLog::default(),
         stop_signals: StopSignals::default(),
     };
