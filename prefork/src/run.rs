@@ -120,10 +120,7 @@ impl Prefork {
         check_has_master(&config)?;
         run_init(self.init.take(), Role::Master)?;
         let log = self.log(startup.warnings);
-        // Unknown here, as above.
-        let needs_runtime = false;
-        self.setup(config, &BodySpec::default(), needs_runtime)
-            .start(log)
+        self.setup(config, &BodySpec::default()).start(log)
     }
 
     pub(crate) fn run_with<R, K>(
@@ -233,7 +230,7 @@ impl Prefork {
         run_init(self.init.take(), role)?;
         let log = self.log(startup.warnings);
         if config.workers > 0 {
-            self.setup(config, &declared, needs_runtime).run(log)?;
+            self.setup(config, &declared).run(log)?;
             return Ok(None);
         }
         let context = start_single(
@@ -305,7 +302,7 @@ impl Prefork {
         log
     }
 
-    fn setup(&mut self, config: Config, declared: &BodySpec, needs_runtime: bool) -> MasterSetup {
+    fn setup(&mut self, config: Config, declared: &BodySpec) -> MasterSetup {
         MasterSetup {
             config,
             readiness: if declared.notifies_ready {
@@ -314,7 +311,6 @@ impl Prefork {
                 Readiness::Assumed
             },
             blocking: declared.blocking.clone(),
-            may_wait_alone: !needs_runtime || self.producer.is_some(),
             producer: self.producer.take(),
             on_socket: self.on_socket.take(),
             hooks: std::mem::take(&mut self.hooks),

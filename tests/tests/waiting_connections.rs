@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const STALL: &str = env!("CARGO_BIN_EXE_stall");
+const LOST_WAKE_UP: &str = env!("CARGO_BIN_EXE_lost_wake_up");
 const STANDBY: &str = env!("CARGO_BIN_EXE_standby");
 
 const CLIENTS: usize = 100;
@@ -272,4 +273,27 @@ fn clients_of_halted_workers_are_answered_although_a_stop_comes() {
         answers(waiting, &format!("{sockets:?}"));
         assert_eq!(case.server.wait().code(), Some(0), "{sockets:?}");
     }
+}
+
+/// The kernel wakes one worker for the connection, and that worker does not accept it.
+fn assert_another_worker_answers(configure: impl Fn(Server) -> Server) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let first = directory.path().join("first");
+    let server = Server::new(LOST_WAKE_UP)
+        .env("FIRST_FILE", &first)
+        .env("PREFORK_REUSEPORT", "false")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "500ms");
+    let server = configure(server).start();
+    client::get(server.addr(), "/").expect("an answer of the other worker");
+    assert!(first.exists());
+}
+
+#[test]
+fn a_worker_that_is_suspended_after_its_wake_up_delays_no_client() {
+    assert_another_worker_answers(|server| server.env("SUSPENDS", "yes"));
+}
+
+#[test]
+fn a_worker_that_dies_after_its_wake_up_delays_no_client() {
+    assert_another_worker_answers(|server| server);
 }

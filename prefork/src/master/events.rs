@@ -408,8 +408,10 @@ impl Master {
         if let Some(channel) = &child.channel {
             self.poller.remove(channel);
         }
-        // First: clients wait.
-        self.wake_workers();
+        // First: clients wait. A child that drains wakes the others itself.
+        if !self.supervisor.snapshot().is_draining(id) {
+            self.wake_workers();
+        }
         self.report_exit(&child, status);
         self.notify_heard(Event::Exited { child: id });
     }

@@ -52,8 +52,6 @@ pub(crate) struct Master {
     pub(super) readiness: Readiness,
     /// How many workers accept from the sockets of a slot. 0: no slot has sockets of its own.
     pub(super) ring_width: usize,
-    /// A connection may wake one worker alone (`blocking_accept`).
-    pub(super) may_wait_alone: bool,
     pub(super) signals: Option<SignalReceiver>,
     /// Decides which stop signal ends a stop at once.
     pub(super) stop_signals: StopSignals,
@@ -100,7 +98,6 @@ pub(crate) struct Master {
 pub(super) struct MasterParts {
     pub(super) config: Config,
     pub(super) readiness: Readiness,
-    pub(super) may_wait_alone: bool,
     pub(super) listeners: Vec<BoundListener>,
     pub(super) spawner: Spawner,
     pub(super) pinning: Pinning,
@@ -131,7 +128,6 @@ impl Master {
             rollout: RolloutState::new(parts.program),
             tls: parts.tls,
             readiness: parts.readiness,
-            may_wait_alone: parts.may_wait_alone,
             signals: parts.signals,
             stop_signals: StopSignals::default(),
             repeats: SignalLogLimit::default(),

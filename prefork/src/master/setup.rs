@@ -36,8 +36,6 @@ pub(crate) struct MasterSetup {
     pub(crate) readiness: Readiness,
     /// The indexes of the listeners that block in `accept(2)`.
     pub(crate) blocking: Vec<usize>,
-    /// Whether a connection may wake one worker alone: workers may call `blocking_accept`.
-    pub(crate) may_wait_alone: bool,
     pub(crate) producer: Option<CommandHook>,
     pub(crate) on_socket: Option<OnSocket>,
     pub(crate) hooks: Hooks,
@@ -103,10 +101,7 @@ impl MasterSetup {
         check_kernel()?;
         check_fd_limit(&self.config)?;
         // First, because PID 1 loses a signal that has no handler.
-        let has_ring = self.config.listen.iter().any(|spec| spec.ring_width > 0);
-        let notes_suspended = has_ring || self.may_wait_alone;
-        let signals = self.owns_signals.then(|| take_signals(notes_suspended));
-        let signals = signals.transpose();
+        let signals = self.owns_signals.then(take_signals).transpose();
         let signals = signals.map_err(|(doing, source)| cannot(doing)(source))?;
         // Before the addresses are bound: a master with a bad certificate must not take them from a
         // running one.
@@ -156,7 +151,6 @@ impl MasterSetup {
         let master = Master::new(MasterParts {
             config: self.config,
             readiness: self.readiness,
-            may_wait_alone: self.may_wait_alone,
             listeners,
             spawner,
             pinning,
@@ -266,16 +260,14 @@ fn signals_to_take() -> Vec<Signal> {
 
 /// # Errors
 /// The failed stage, as the end of the sentence 'the master cannot …', and the cause.
-fn take_signals(notes_suspended: bool) -> Result<SignalReceiver, (&'static str, std::io::Error)> {
+fn take_signals() -> Result<SignalReceiver, (&'static str, std::io::Error)> {
     let at = |stage| move |source| (stage, source);
     reset_to_default(Signal::SIGCHLD).map_err(at("reset SIGCHLD (rt_sigaction)"))?;
     let pipe = SignalReceiver::new();
     let pipe = pipe.map_err(at("create an event descriptor for signals (eventfd2)"))?;
     let mut signals = signals_to_take();
     // It reports orphans that exit, and workers that are suspended or resumed.
-    if is_init() || notes_suspended {
-        signals.push(Signal::SIGCHLD);
-    }
+    signals.push(Signal::SIGCHLD);
     let received = pipe.receive(&signals);
     received.map_err(at(
         "install its signal handlers (rt_sigaction, rt_sigprocmask)",

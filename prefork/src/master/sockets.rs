@@ -3,13 +3,15 @@
 //!
 //! It knows the frames. Which child gets which sockets is a decision of the supervisor.
 
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::{Master, Notice};
 use crate::channel::{Channel, FromMaster};
 use crate::listen::BoundListener;
 use crate::supervisor::{ChildId, Event, SlotId};
-use crate::sys::accept::wake_watchers;
+use crate::sys;
 
 impl Master {
     /// Sends the sockets of this slot to a child of another one.
@@ -80,19 +82,22 @@ impl Master {
         }
     }
 
-    /// A worker does not accept any more. A connection that has woken it alone wakes the others.
+    /// Wakes the workers that wait for connections, if a connection waits.
     ///
-    /// In blocking accepts, the kernel wakes one worker for a connection
-    /// (`net/accept_poller.rs`). If that worker has died before it accepted, no other one knows of
-    /// the connection.
+    /// For a connection, the kernel wakes only one of the workers that accept blocking
+    /// (`net/accept_poller.rs`). If that one was suspended or has died before it accepted, the others
+    /// sleep.
     pub(super) fn wake_workers(&self) {
-        let snapshot = self.supervisor.snapshot();
-        // In a drain, all workers look at the queues.
-        let is_draining = snapshot.stop().is_some() && snapshot.delayed_until().is_none();
-        if self.may_wait_alone && !is_draining {
-            let listening = self.listeners.iter().filter(|bound| bound.is_listening());
-            let sockets = listening.flat_map(BoundListener::sockets);
-            sockets.for_each(wake_watchers);
+        let listening = self.listeners.iter().filter(|bound| bound.is_listening());
+        let sockets: Vec<_> = listening.flat_map(BoundListener::sockets).collect();
+        let wait = |sockets: &[BorrowedFd<'_>]| {
+            let numbers: Vec<_> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+            sys::fds::readable(&numbers) > 0
+        };
+        // Usually no connection waits, and there may be thousands of sockets.
+        if wait(&sockets) {
+            let busy = sockets.iter().filter(|&&socket| wait(&[socket]));
+            busy.for_each(|&socket| sys::accept::wake_watchers(socket));
         }
     }
 

@@ -18,7 +18,6 @@ pub(crate) struct MasterSetup {
     pub(crate) config: Config,
     pub(crate) readiness: Readiness,
     pub(crate) blocking: Vec<usize>,
-    pub(crate) may_wait_alone: bool,
     pub(crate) producer: Option<CommandHook>,
     pub(crate) on_socket: Option<OnSocket>,
     pub(crate) hooks: Hooks,

@@ -16,8 +16,9 @@
 //!   worker does not wait either.
 //! - A worker that stops waiting for a socket, or cannot accept from it, wakes the other ones if a
 //!   connection waits ([`wake_watchers`](crate::sys::accept::wake_watchers)).
-//! - If a worker dies between the wake-up and the accept, only its master can do the same. Without
-//!   that, the connection waits for the next one, or for the first accept of the replacement.
+//! - If a signal suspends or kills a worker between the wake-up and the accept, its master does the
+//!   same. A master that handles no signals does not learn of a suspended worker: the connection
+//!   waits for the next one, or until the worker is resumed.
 //! - The kernel asks the workers in the order of their entries, so the first one would accept nearly
 //!   all connections. After each wake-up, [`move_back`](AcceptPoller::move_back) makes the entry of
 //!   this worker the last one.

@@ -430,7 +430,8 @@ mod tests {
         let listener = listeners.take(0).expect("it is free");
         let tracker = Arc::clone(&listener.tracker);
         drop(listener);
-        assert_eq!(listeners.adopt(0, 1, copy_of(&other)), Ok(()));
+        let adopted = listeners.adopt(0, 1, copy_of(&other));
+        assert_eq!(adopted, Err(AdoptError::Dropped));
         assert_eq!(tracker.progress().listeners, 0);
         listeners.release(0, 0);
 
