@@ -15,6 +15,7 @@ const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
 const RAW_TOKIO: &str = env!("CARGO_BIN_EXE_raw_tokio");
 const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
 const FILTERED: &str = env!("CARGO_BIN_EXE_filtered");
+const RAW_SECOND: &str = env!("CARGO_BIN_EXE_raw_second");
 const STANDBY: &str = env!("CARGO_BIN_EXE_standby");
 
 fn start(program: &str, workers: usize, reuseport: &str) -> RunningServer {
@@ -101,6 +102,22 @@ fn a_listener_of_std_or_tokio_is_the_socket_of_its_own_slot_alone() {
         }
         wait_for(&server, &sockets, &[&[0], &[1], &[2]]);
     }
+}
+
+#[test]
+fn a_raw_listener_does_not_change_the_sockets_of_another_listener() {
+    let server = Server::new(RAW_SECOND)
+        .keep_listen()
+        .env("PREFORK_REUSEPORT", "true")
+        .start();
+    let sockets = sockets_of_slots(&server, 3);
+    let all: [&[usize]; 3] = [&[0, 2], &[0, 1], &[1, 2]];
+    for slot in [1, 2, 0] {
+        wait_for(&server, &sockets, &all);
+        let killed = server.kill_child(slot);
+        server.wait_for_replacement(killed);
+    }
+    wait_for(&server, &sockets, &all);
 }
 
 #[test]

@@ -219,8 +219,8 @@ macro_rules! options {
                 /// passed sockets are always shared.
                 ///
                 /// In all cases the master owns the sockets: a connection that waits to be accepted
-                /// survives the exit of a worker. If `main` takes any listener as one of std or tokio,
-                /// its workers accept from the sockets of their own slots alone. A master that
+                /// survives the exit of a worker. Of a listener that `main` takes as one of std or
+                /// tokio, each worker accepts from the socket of its own slot alone. A master that
                 /// handles no signals (`Prefork::start`) does not know of suspended workers.
                 ///
                 /// If slots have sockets of their own, `backlog` is the length of each queue, and

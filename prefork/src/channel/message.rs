@@ -34,8 +34,8 @@ pub(crate) enum FromChild {
     Unready,
     /// The child cannot accept from a socket of another slot.
     AdoptionFailed {
-        /// Whether the descriptor was lost, because the child has too many. Otherwise the program
-        /// has taken the listener as a socket of std or tokio.
+        /// Whether the descriptor was lost, because the child has too many. Otherwise the child does
+        /// not have the listener.
         is_short: bool,
     },
     /// The child accepts no more connections.

@@ -23,8 +23,7 @@ impl Master {
 
     /// A child cannot accept from the sockets of other slots. Those that it has stay.
     ///
-    /// The log has one line about a shortage. It has none about a listener of std or tokio: the
-    /// documents have that.
+    /// The log has one line about a shortage of a child.
     pub(super) fn on_adoption_failed(&mut self, id: ChildId, is_short: bool) {
         if let Some(child) = self.children.get_mut(&id)
             && is_short

@@ -78,6 +78,7 @@ pub(super) fn match_arguments(
     let has_gated = has(Needs::Listener) || has(Needs::TlsListener) || has(Needs::Worker);
     Ok(BodySpec {
         has_gate: has_gated && !has_raw,
+        can_adopt: has_gated,
         listeners: assigned
             .iter()
             .flatten()
@@ -126,7 +127,7 @@ pub(super) fn choose_ring(
     }
     for (want, listener) in wanted.iter().zip(&declared.assigned) {
         let is_managed = matches!(want.needs, Needs::Listener | Needs::TlsListener);
-        if let (true, true, Some(index)) = (is_managed, declared.has_gate, *listener) {
+        if let (true, Some(index)) = (is_managed, *listener) {
             specs[index].ring_width = 2;
         }
     }

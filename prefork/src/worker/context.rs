@@ -64,6 +64,9 @@ pub(crate) struct BodySpec {
     /// Its listeners can wait behind a gate: `main` takes them as `Listener` or `TlsListener`, or
     /// takes a `Worker`.
     pub(crate) has_gate: bool,
+    /// A listener of it can accept from several sockets: `main` takes it as `Listener` or
+    /// `TlsListener`, or takes a `Worker`.
+    pub(crate) can_adopt: bool,
     /// The options that the program sets, each as `name:digest`. Only in a worker.
     pub(crate) options: Vec<String>,
 }

@@ -41,16 +41,9 @@ enum ListenerState {
     Closed,
 }
 
-/// Why a listener cannot accept from a socket of another slot.
+/// The worker does not have this listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AdoptError {
-    /// The program has taken it as a socket of std or tokio.
-    TakenRaw,
-    /// The program has dropped it.
-    Dropped,
-    /// The worker does not have this listener.
-    Unknown,
-}
+pub(super) struct UnknownListener;
 
 impl WorkerListeners {
     /// Creates the list. `expected` contains the names of the listeners that arguments of `main`
@@ -157,16 +150,18 @@ impl WorkerListeners {
 
     /// The listener also accepts from this socket of another slot, whether or not it is taken.
     ///
-    /// Closes the socket if the listener has it already, was closed, or drains.
+    /// Closes the socket if the listener has it already, was closed or dropped, or drains. A listener
+    /// that was taken as a raw socket accepts from its own alone, so the socket is closed, too: the
+    /// other listeners of the worker continue to get theirs.
     ///
     /// # Errors
-    /// It was taken as a raw socket, or was dropped, or does not exist. The socket is closed.
+    /// It does not exist. The socket is closed.
     pub(super) fn adopt(
         &self,
         index: usize,
         slot: usize,
         socket: OwnedFd,
-    ) -> Result<(), AdoptError> {
+    ) -> Result<(), UnknownListener> {
         let socket = SlotSocket { slot, fd: socket };
         match self.states().get_mut(index) {
             Some(ListenerState::Free { sockets, .. }) => {
@@ -176,12 +171,12 @@ impl WorkerListeners {
                 }
             }
             Some(ListenerState::Taken(sockets)) => {
-                let sockets = sockets.upgrade().ok_or(AdoptError::Dropped)?;
-                sockets.adopt(socket);
+                if let Some(sockets) = sockets.upgrade() {
+                    sockets.adopt(socket);
+                }
             }
-            Some(ListenerState::Closed) => {}
-            Some(ListenerState::TakenRaw) => return Err(AdoptError::TakenRaw),
-            None => return Err(AdoptError::Unknown),
+            Some(ListenerState::TakenRaw | ListenerState::Closed) => {}
+            None => return Err(UnknownListener),
         }
         Ok(())
     }
@@ -399,14 +394,12 @@ mod tests {
         let listeners = with_socket(&own);
         let (_, fd) = listeners.take_raw(0).expect("it is free");
         let other = bound();
-        assert_eq!(
-            listeners.adopt(0, 1, copy_of(&other)),
-            Err(AdoptError::TakenRaw)
-        );
-        assert_eq!(
-            listeners.adopt(1, 1, copy_of(&other)),
-            Err(AdoptError::Unknown)
-        );
+        let unknown = listeners.adopt(1, 1, copy_of(&other));
+        assert_eq!(unknown, Err(UnknownListener));
+        assert_eq!(listeners.adopt(0, 1, copy_of(&other)), Ok(()));
+        let address = other.local_addr().expect("bound");
+        drop(other);
+        assert!(TcpStream::connect(address).is_err(), "its copy is closed");
         listeners.release(0, 0);
         let raw = TcpListener::from(fd.expect("it is open"));
         let _client = connect(&own);
@@ -430,8 +423,7 @@ mod tests {
         let listener = listeners.take(0).expect("it is free");
         let tracker = Arc::clone(&listener.tracker);
         drop(listener);
-        let adopted = listeners.adopt(0, 1, copy_of(&other));
-        assert_eq!(adopted, Err(AdoptError::Dropped));
+        assert_eq!(listeners.adopt(0, 1, copy_of(&other)), Ok(()));
         assert_eq!(tracker.progress().listeners, 0);
         listeners.release(0, 0);
 

@@ -267,8 +267,7 @@ fn begin(
         listeners: declared.listeners.clone(),
         options: declared.options.clone(),
         has_gate: declared.has_gate,
-        // What takes sockets as `Listener` can wait, too, and can accept from others.
-        can_adopt: declared.has_gate,
+        can_adopt: declared.can_adopt,
     };
     // If the master is already dead, the monitor sees the end of the channel.
     let _ = channel.send(&hello.encode());
