@@ -28,3 +28,8 @@ mod of_other_kinds {
     #[prefork::main(reuseport = 1.5, runtime_threads = true, ready_timeout = -5)]
     async fn main() {}
 }
+
+mod of_another_flag {
+    #[prefork::main(nodelay = 1)]
+    async fn main() {}
+}
